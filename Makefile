@@ -1,0 +1,91 @@
+# Everything a developer types; `make help` lists it. Needs make, Python 3.11 to 3.13 and a package index.
+
+# The first Python that runs and is of a version that pinprick supports: a name on the path may be a shim that does not.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 \
+	&& echo $$name && break; done)
+# Where torch comes from; empty: from the usual index. https://download.pytorch.org/whl/cpu is small and without CUDA.
+TORCH_INDEX ?=
+# Test processes. Each computes with one thread, so that two of them do not fight for two cores.
+WORKERS ?= 2
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip
+PYTEST := $(BIN)/python -m pytest
+DEMO_INSTALLED := .venv/.installed-demo
+DEV_INSTALLED := .venv/.installed-dev
+OUT := runs/demo
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all test-servers test-browser test-gpu fuzz bench lint format clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "make %-13s %s\n", $$1, $$2 }'
+
+demo: $(DEMO_INSTALLED) ## train a small network on digits and attack it; results in runs/demo
+	rm -rf $(OUT)
+	OMP_NUM_THREADS=1 $(BIN)/pinprick train cnn --data digits:train --test digits:test --out $(OUT)/cnn-digits.safetensors
+	OMP_NUM_THREADS=1 $(BIN)/pinprick attack --model cnn:$(OUT)/cnn-digits.safetensors --data digits:test \
+		--pixels 1,3,5 --limit 30 --out $(OUT)/attack --save-images
+	@echo "outcomes of every unit: $(OUT)/attack/outcomes.parquet; fooled images: $(OUT)/attack/images"
+
+test: lint ## lint, then the tests that need nothing but this machine
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS)
+
+test-all: lint ## as test, with the slow tests
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) -m 'not servers and not browser and not gpu and not fuzz'
+
+test-servers: MARKER := servers
+test-servers: marked ## only the tests that need another environment or a server
+
+test-browser: MARKER := browser
+test-browser: marked ## only the tests that need Chromium
+
+test-gpu: MARKER := gpu
+test-gpu: marked ## only the tests that need CUDA
+
+fuzz: MARKER := fuzz
+fuzz: marked ## only the long tests on random input
+
+# pytest ends with 5 where no test has the marker: that is said, and is no failure.
+.PHONY: marked
+marked: $(DEV_INSTALLED)
+	@$(PYTEST) -m $(MARKER) || { status=$$?; \
+		if [ $$status -eq 5 ]; then echo "nothing was tested: no test has the marker '$(MARKER)' yet"; \
+		else exit $$status; fi; }
+
+bench: $(DEV_INSTALLED) ## run every benchmark in benchmarks/
+	@ls benchmarks/*.py >/dev/null 2>&1 || echo "nothing was measured: there are no benchmarks yet"
+	@for file in benchmarks/*.py; do [ ! -e $$file ] || { echo "$$file"; $(BIN)/python $$file; } || exit 1; done
+
+lint: $(DEV_INSTALLED) ## ruff and mypy; changes nothing
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(DEV_INSTALLED) ## mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## remove caches, builds and runs/demo; .venv stays
+	rm -rf $(OUT) build dist .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment. A stamp is older than the pins when they change; what is installed already is not installed again.
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 to 3.13 found; name one: make PYTHON=/path/to/python" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+$(DEMO_INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
+	$(install_torch)
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(DEV_INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
+	$(install_torch)
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $(DEMO_INSTALLED) $@
+
+# Without its dependencies: these come from the usual index at their pinned versions.
+install_torch = $(if $(TORCH_INDEX),$(PIP) install --no-deps --index-url $(TORCH_INDEX) $$(grep '^torch==' constraints.txt))

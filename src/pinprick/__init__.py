@@ -1,0 +1,74 @@
+"""How little of an image has to change before a classifier is wrong: from one pixel up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pinprick.api import attack, image_set
+    from pinprick.data.image_set import ImageSet
+    from pinprick.data.sets import load_images
+    from pinprick.edits import Edits
+    from pinprick.errors import InputError, PinprickError
+    from pinprick.goals import Goal
+    from pinprick.runs.run import RunResult, run
+    from pinprick.runs.spec import Spec
+    from pinprick.runs.store import read_outcomes
+    from pinprick.targets.base import Target
+    from pinprick.targets.callable_target import CallableTarget
+    from pinprick.targets.loading import load_target
+    from pinprick.targets.torch_target import TorchTarget
+
+_HOMES = {
+    "attack": "pinprick.api",
+    "image_set": "pinprick.api",
+    "ImageSet": "pinprick.data.image_set",
+    "load_images": "pinprick.data.sets",
+    "Edits": "pinprick.edits",
+    "InputError": "pinprick.errors",
+    "PinprickError": "pinprick.errors",
+    "Goal": "pinprick.goals",
+    "RunResult": "pinprick.runs.run",
+    "run": "pinprick.runs.run",
+    "Spec": "pinprick.runs.spec",
+    "read_outcomes": "pinprick.runs.store",
+    "Target": "pinprick.targets.base",
+    "CallableTarget": "pinprick.targets.callable_target",
+    "load_target": "pinprick.targets.loading",
+    "TorchTarget": "pinprick.targets.torch_target",
+}
+
+__all__ = [
+    "CallableTarget",
+    "Edits",
+    "Goal",
+    "ImageSet",
+    "InputError",
+    "PinprickError",
+    "RunResult",
+    "Spec",
+    "Target",
+    "TorchTarget",
+    "__version__",
+    "attack",
+    "image_set",
+    "load_images",
+    "load_target",
+    "read_outcomes",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Names are imported when they are used, so that `pinprick --help` need not wait for torch.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'pinprick' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

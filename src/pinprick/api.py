@@ -1,0 +1,108 @@
+"""The Python interface: the same run as `pinprick attack`, from objects instead of names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pinprick.data.image_set import ImageSet
+from pinprick.data.sets import load_images
+from pinprick.errors import InputError
+from pinprick.models.preprocessing import Preprocess, parse_normalisation
+from pinprick.runs.run import Listener, RunResult, run
+from pinprick.runs.spec import make_spec
+from pinprick.targets.base import Target
+from pinprick.targets.loading import as_target, load_target
+
+Model = str | Target | nn.Module | Callable[[torch.Tensor], Any]
+Images = str | ImageSet | tuple[torch.Tensor | NDArray[Any], Any]
+
+
+def attack(model: Model, images: Images, *, say: Callable[[str], None] | None = None, **options: Any) -> RunResult:
+    """Attack a classifier and report how many images it then gets wrong.
+
+    Parameters
+    ----------
+    model : a shipped name or another form of ``--model``; a torch module or a function from images ``(N, C, H, W)``
+        float32 in [0, 1] to ``(N, K)`` scores; or a :class:`pinprick.Target`.
+    images : a name or path as after ``--data``; an :class:`pinprick.ImageSet`; or ``(images, labels)``, where images
+        are ``(N, C, H, W)`` floats in [0, 1] (rounded to 8 bits) or uint8, and labels ``(N,)`` integers or None.
+    say : called with each warning and decision; by default they go to the logger ``pinprick``, which shows warnings.
+    options : as on the command line, with underscores: ``attack``, ``pixels`` (a number or several), ``goal``,
+        ``targets``, ``limit``, ``first``, ``budget``, ``stop``, ``baseline``, ``seed``, ``device``, ``batch_size``,
+        ``outputs``, ``normalize``, ``labels``, ``out``, ``save_images`` …
+
+    Returns
+    -------
+    RunResult : ``rows`` as on the command line, and ``table``, a pyarrow table with an outcome a unit.
+
+    Raises
+    ------
+    InputError : something that was given cannot be used.
+    """
+    source = images if isinstance(images, str) else "given in Python"
+    spec = make_spec({"model": model if isinstance(model, str) else "given in Python", "data": source} | options)
+    if isinstance(model, str):
+        target = load_target(
+            model,
+            outputs=spec.outputs,
+            device=spec.device,
+            normalize=spec.normalize,
+            order=spec.channel_order,
+        )
+    else:
+        preprocess = None
+        if spec.normalize is not None or spec.channel_order != "rgb":
+            mean, std = parse_normalisation(spec.normalize or "none")
+            preprocess = Preprocess(mean, std, spec.channel_order)
+        target = as_target(model, outputs=spec.outputs, device=spec.device, preprocess=preprocess)
+    if isinstance(images, str):
+        chosen = load_images(images, classes=spec.classes, resize=spec.resize, crop=spec.crop)
+    else:
+        chosen = images if isinstance(images, ImageSet) else _pair(images)
+    return run(spec, target=target, images=chosen, listener=Listener(say=say or _log))
+
+
+def _pair(images: object) -> ImageSet:
+    """``(images, labels)`` as a set."""
+    if not isinstance(images, tuple) or len(images) != 2:
+        raise InputError(
+            "images", f"a {type(images).__name__}", "Give a name, an ImageSet, or (images, labels); labels may be None."
+        )
+    return image_set(*images)
+
+
+def _log(message: str) -> None:
+    """Decisions are information, everything else is a warning."""
+    level = logging.INFO if message.startswith(("outputs of", "note")) else logging.WARNING
+    logging.getLogger("pinprick").log(level, message)
+
+
+def image_set(images: torch.Tensor | NDArray[Any], labels: Any, *, name: str = "images") -> ImageSet:
+    """An image set from images ``(N, C, H, W)``, floats in [0, 1] (rounded to 8 bits) or uint8, and their labels.
+
+    Raises
+    ------
+    InputError : another shape or type, floats outside of [0, 1], NaN.
+    """
+    array = images.detach().cpu().numpy() if isinstance(images, torch.Tensor) else np.asarray(images)
+    if array.ndim != 4 or array.shape[1] not in (1, 3):
+        raise InputError(name, f"shape {array.shape}", "Give (N, C, H, W) with 1 or 3 channels.")
+    if array.dtype != np.uint8:
+        if array.dtype.kind != "f":
+            raise InputError(name, f"values of type {array.dtype}", "Give floats in [0, 1], or uint8.")
+        if not len(array) or not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
+            low, high = (array.min(), array.max()) if len(array) else ("nothing", "nothing")
+            raise InputError(
+                name, f"floats from {low} to {high}", "Give floats in [0, 1]; normalisation belongs into the target."
+            )
+        array = np.rint(array * 255).astype(np.uint8)
+    if isinstance(labels, torch.Tensor):
+        labels = labels.detach().cpu().numpy()
+    return ImageSet.from_arrays(array, labels, name=name)

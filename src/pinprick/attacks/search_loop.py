@@ -1,0 +1,196 @@
+"""The loop that drives a search over many units: continuous batching, every candidate checked for success."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pinprick.edits import Edits
+from pinprick.goals import Scores
+from pinprick.outcomes import Candidate
+from pinprick.search.base import ASK, Search
+from pinprick.targets.meter import Meter
+from pinprick.units import Unit
+from pinprick.verify import goal_met
+
+Stop = Literal["first-hit", "paper"]
+STOPS = ("first-hit", "paper")
+MakeSearch = Callable[[int, tuple[int, int, int], int], Search]
+PASSES_AHEAD = 8
+"""Units searched at once are as many as fill this many passes, so that padding stays under a few percent."""
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """When a unit's search ends before its budget or the search itself does.
+
+    ``first-hit``: at the first candidate that meets the goal. ``paper``: after a generation whose best candidate has
+    f_t above ``target_above`` (targeted) or f_y below ``label_below`` (untargeted); success is the argmax all the same.
+    """
+
+    kind: Stop = "first-hit"
+    target_above: float = 0.9
+    label_below: float = 0.05
+
+    def enough(self, unit: Unit, fitness: float) -> bool:
+        """Whether the paper's early stop applies at the best fitness so far."""
+        if unit.goal.kind == "targeted":
+            return -fitness > self.target_above
+        return fitness < self.label_below
+
+
+@dataclass
+class _Slot:
+    """One unit on its place."""
+
+    unit: Unit
+    handle: int
+    asked: int = 0
+    first_hit: int | None = None
+    best: tuple[float, Edits] | None = None
+    best_hit: tuple[float, Edits] | None = None
+    unconfirmed: int = 0
+
+
+def search_units(
+    make_search: MakeSearch, meter: Meter, units: Iterator[Unit], stop: StopRule, *, places: int | None = None
+) -> Iterator[Candidate]:
+    """Run one search a unit, as many at once as keep the passes full, and yield a candidate as each unit ends.
+
+    A hit is verified before its search stops. Where that fails (the fast way and the target itself disagree, or the
+    target is random) the question is charged, another one is reserved, and the search goes on.
+    """
+    loop = _Loop(make_search, meter, units, stop, places or max(1, -(-PASSES_AHEAD * meter.rows // ASK)))
+    while loop.fill():
+        yield from loop.step()
+
+
+class _Loop:
+    def __init__(self, make_search: MakeSearch, meter: Meter, units: Iterator[Unit], stop: StopRule, places: int):
+        self.make_search, self.meter, self.units, self.stop = make_search, meter, units, stop
+        self.slots: list[_Slot | None] = [None] * places
+        self.search: Search | None = None
+
+    def fill(self) -> bool:
+        """Give free places to the next units; False when there is nothing left to do."""
+        for place, slot in enumerate(self.slots):
+            if slot is not None:
+                continue
+            unit = next(self.units, None)
+            if unit is None:
+                break
+            if self.search is None:
+                channels, height, width = unit.image.shape
+                self.search = self.make_search(len(self.slots), (channels, height, width), unit.pixels)
+            self.search.start(place, unit.seed)
+            self.slots[place] = _Slot(unit, self.meter.open(unit))
+        return any(slot is not None for slot in self.slots)
+
+    def step(self) -> Iterator[Candidate]:
+        """Ask, score, tell once; yield the units that end by it."""
+        assert self.search is not None
+        limits = np.array([0 if slot is None else self.meter.left(slot.handle) for slot in self.slots], np.int64)
+        asked = self.search.ask(limits)
+        starts: NDArray[np.intp] = np.searchsorted(asked.places, np.arange(len(self.slots) + 1))
+        if len(asked.edits):
+            handles = np.array([-1 if slot is None else slot.handle for slot in self.slots], np.int64)[asked.places]
+            scores = self.meter.score(asked.edits, handles)
+            fitness, hits = self._judge(scores, handles)
+            self.search.tell(fitness)
+            for place, slot in enumerate(self.slots):
+                if slot is not None and starts[place] < starts[place + 1]:
+                    span = slice(int(starts[place]), int(starts[place + 1]))
+                    self._note(slot, asked.edits.take(span), fitness[span], hits[span])
+        yield from self._end(counts=np.diff(starts))
+
+    def _judge(self, scores: Scores, handles: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Fitness (infinite where there is no score) and hits of scored rows."""
+        goals = self.meter.goal_rows(handles)
+        raw = scores.astype(np.float32, copy=False)
+        bad: NDArray[np.bool_] = np.logical_not(np.isfinite(raw).all(axis=1))
+        safe = np.where(bad[:, None], np.float32(0), raw)
+        probabilities = self.meter.target.probabilities(safe)
+        fitness = np.where(bad, np.inf, goals.fitness(probabilities))
+        hits: NDArray[np.bool_] = goals.met(safe, probabilities) & ~bad
+        return fitness, hits
+
+    @staticmethod
+    def _note(slot: _Slot, edits: Edits, fitness: NDArray[np.float64], hits: NDArray[np.bool_]) -> None:
+        """Remember the best candidate, the first hit and the best hit of a unit."""
+        best = int(np.argmin(fitness))
+        if slot.best is None or fitness[best] < slot.best[0]:
+            slot.best = (float(fitness[best]), edits.take([best]))
+        if hits.any():
+            if slot.first_hit is None:
+                first = int(np.argmax(hits))
+                slot.first_hit = slot.asked + first + 1
+                slot.best_hit = (float(fitness[first]), edits.take([first]))
+            among = np.where(hits, fitness, np.inf)
+            fittest = int(np.argmin(among))
+            assert slot.best_hit is not None
+            if among[fittest] < slot.best_hit[0]:
+                slot.best_hit = (float(among[fittest]), edits.take([fittest]))
+        slot.asked += len(fitness)
+
+    def _end(self, counts: NDArray[np.intp]) -> Iterator[Candidate]:
+        """Yield the units that failed; verify and yield those that are done."""
+        ending: list[tuple[int, _Slot, Edits]] = []
+        for place, slot in enumerate(self.slots):
+            if slot is None:
+                continue
+            if self.meter.failed(slot.handle) is not None:
+                yield self._leave(place, slot, None, None)
+            elif (found := self._found(place, slot, counts[place] == 0)) is not None:
+                ending.append((place, slot, found))
+        if not ending:
+            return
+        handles = np.array([slot.handle for _, slot, _ in ending], np.int64)
+        scores = self.meter.verify(Edits.join([edits for _, _, edits in ending]), handles)
+        for (place, slot, edits), after in zip(ending, scores, strict=True):
+            slot.asked += 1
+            if self.meter.failed(slot.handle) is not None:
+                yield self._leave(place, slot, None, None)
+                continue
+            fooled = goal_met(slot.unit, after, self.meter.target.probabilities)
+            if not fooled and slot.best_hit is not None and self._may_go_on(place, slot):
+                slot.unconfirmed += 1
+                slot.first_hit = slot.best_hit = None
+                continue
+            yield self._leave(place, slot, edits, after)
+
+    def _found(self, place: int, slot: _Slot, asked_none: bool) -> Edits | None:
+        """The candidate to verify if the unit is to end now, else None."""
+        assert self.search is not None
+        over = self.search.exhausted(place) or self.meter.left(slot.handle) <= 0 or asked_none
+        if self.stop.kind == "paper":
+            resting = self.search.at_rest(place) and slot.best is not None
+            over = over or (resting and slot.best is not None and self.stop.enough(slot.unit, slot.best[0]))
+            chosen = slot.best_hit or slot.best
+            return chosen[1] if over and chosen is not None else None
+        if slot.best_hit is not None:
+            return slot.best_hit[1]
+        return slot.best[1] if over and slot.best is not None else None
+
+    def _may_go_on(self, place: int, slot: _Slot) -> bool:
+        assert self.search is not None
+        return self.meter.left(slot.handle) > 0 and not self.search.exhausted(place)
+
+    def _leave(self, place: int, slot: _Slot, edits: Edits | None, after: NDArray[np.float32] | None) -> Candidate:
+        """Free the place and make the unit's candidate."""
+        reason = self.meter.failed(slot.handle)
+        asked, answered = self.meter.close(slot.handle)
+        self.slots[place] = None
+        return Candidate(
+            unit=slot.unit,
+            edits=edits,
+            scores_after=after,
+            asked=asked,
+            answered=answered,
+            first_hit=slot.first_hit,
+            reason=reason,
+            trace={"unconfirmed_hits": float(slot.unconfirmed)} if slot.unconfirmed else {},
+        )

@@ -1,0 +1,129 @@
+"""Edits: which pixels of an image change, and to what 8-bit colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Edits:
+    """``N`` candidates, each of which sets up to ``d`` pixels of its base image.
+
+    Parameters
+    ----------
+    rows, columns : ``(N, d)`` integers, ``0 <= row < H`` and ``0 <= column < W``.
+    colours : ``(N, d, C)`` uint8.
+    count : ``(N,)``, how many of the ``d`` entries count, where that differs; None means all.
+
+    The same pixel twice in one candidate: the later entry wins. A pixel set to its own colour is not a change.
+    """
+
+    rows: NDArray[np.int32]
+    columns: NDArray[np.int32]
+    colours: Images
+    count: NDArray[np.int32] | None = None
+
+    def __post_init__(self) -> None:
+        if self.colours.dtype != np.uint8:
+            raise TypeError(f"colours are {self.colours.dtype}; edits hold 8-bit colours, round them first")
+        if self.rows.shape != self.columns.shape or self.rows.shape != self.colours.shape[:2] or self.rows.ndim != 2:
+            raise ValueError(f"rows {self.rows.shape}, columns {self.columns.shape}, colours {self.colours.shape}")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def pixels(self) -> int:
+        """``d``: entries a candidate."""
+        return int(self.rows.shape[1])
+
+    def take(self, which: NDArray[np.intp] | NDArray[np.bool_] | list[int] | slice) -> Edits:
+        """The candidates at ``which``."""
+        count = None if self.count is None else self.count[which]
+        return Edits(self.rows[which], self.columns[which], self.colours[which], count)
+
+    @staticmethod
+    def none(channels: int) -> Edits:
+        """One candidate that changes nothing."""
+        return Edits(np.zeros((1, 0), np.int32), np.zeros((1, 0), np.int32), np.zeros((1, 0, channels), np.uint8))
+
+    @staticmethod
+    def join(parts: list[Edits]) -> Edits:
+        """The candidates of ``parts`` (all of one ``d``), one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        count = None
+        if any(part.count is not None for part in parts):
+            full = [np.full(len(p), p.pixels, np.int32) if p.count is None else p.count for p in parts]
+            count = np.concatenate(full)
+        return Edits(
+            np.concatenate([part.rows for part in parts]),
+            np.concatenate([part.columns for part in parts]),
+            np.concatenate([part.colours for part in parts]),
+            count,
+        )
+
+    def apply(self, bases: Images) -> Images:
+        """The edited images ``(N, C, H, W)`` uint8, from one base image a candidate, ``(N, C, H, W)`` uint8."""
+        images = bases.copy()
+        every = np.arange(len(self))
+        # One entry after the other, so that of the same pixel twice the later wins.
+        for entry in range(self.pixels):
+            on = slice(None) if self.count is None else self.count > entry
+            images[every[on], :, self.rows[on, entry], self.columns[on, entry]] = self.colours[on, entry]
+        return images
+
+    def canonical(self, bases: Images) -> Edits:
+        """The same images by other edits: sorted by pixel, overridden entries and own colours dropped.
+
+        Two candidates of one base image make the same image exactly when their canonical edits are equal. Dropped
+        entries are last, as row 0, column 0 and colour 0, and left out of ``count``.
+        """
+        n, d = self.rows.shape
+        height, width = bases.shape[-2:]
+        nowhere = height * width
+        where = self.rows.astype(np.int64) * width + self.columns
+        live = np.ones((n, d), bool) if self.count is None else np.arange(d) < self.count[:, None]
+        for entry in range(d - 1):
+            live[:, entry] &= ~((where[:, entry + 1 :] == where[:, entry, None]) & live[:, entry + 1 :]).any(axis=1)
+        own = bases[np.arange(n)[:, None], :, self.rows, self.columns]
+        live &= (own != self.colours).any(axis=2)
+        where = np.where(live, where, nowhere)
+        order = np.argsort(where, axis=1, kind="stable")
+        where = np.take_along_axis(where, order, axis=1)
+        live = where < nowhere
+        colours = np.take_along_axis(self.colours, order[:, :, None], axis=1) * live[:, :, None]
+        where = np.where(live, where, 0)
+        return Edits(
+            (where // width).astype(np.int32),
+            (where % width).astype(np.int32),
+            colours.astype(np.uint8),
+            live.sum(axis=1).astype(np.int32),
+        )
+
+    def keys(self, bases: Images) -> list[bytes]:
+        """A key for each candidate; of one base image, equal keys are equal images and the other way round."""
+        plain = self.canonical(bases)
+        assert plain.count is not None
+        n = len(self)
+        places = (plain.rows.astype(np.uint32) * bases.shape[-1] + plain.columns.astype(np.uint32)).astype("<u4")
+        parts = [plain.count.astype("<u4")[:, None].view(np.uint8), places.view(np.uint8), plain.colours.reshape(n, -1)]
+        table = np.ascontiguousarray(np.concatenate([part.reshape(n, -1) for part in parts], axis=1))
+        return [row.tobytes() for row in table]
+
+    def changed(self, bases: Images) -> NDArray[np.int32]:
+        """``(N,)`` pixels that really change on the integer image: the L0 distance, all channels of a pixel once."""
+        count = self.canonical(bases).count
+        assert count is not None
+        return count
+
+
+def changed_pixels(before: Images, after: Images) -> NDArray[np.int64]:
+    """L0 distance in pixels between images ``(N, C, H, W)`` uint8: a pixel counts once over its channels."""
+    changed: NDArray[np.int64] = (before != after).any(axis=1).sum(axis=(1, 2))
+    return changed

@@ -1,0 +1,70 @@
+"""Errors that name the input, what was wrong with it, and what would be right.
+
+Every error a user can cause derives from :class:`PinprickError` and carries the exit code of the command line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_DONE = 0
+EXIT_BAD_INPUT = 2
+EXIT_FAILED_UNITS = 3
+EXIT_INTERRUPTED = 130
+
+
+class PinprickError(Exception):
+    """Base of all errors raised on purpose by pinprick."""
+
+    exit_code = EXIT_BAD_INPUT
+
+
+class InputError(PinprickError):
+    """Something the user gave cannot be used.
+
+    Parameters
+    ----------
+    what : the input, as the user named it (an option, a path, a function).
+    wrong : what is wrong with it.
+    right : what would be right; one sentence.
+    """
+
+    def __init__(self, what: str, wrong: str, right: str = "") -> None:
+        self.what, self.wrong, self.right = what, wrong, right
+        super().__init__(f"{what}: {wrong}." + (f" {right}" if right else ""))
+
+
+class UnknownNameError(InputError):
+    """A name that is not in a list of known names; the message suggests the nearest ones."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        super().__init__(what, f"there is no {name!r}", f"{hint}Known: {', '.join(names)}.")
+
+
+class OutputsError(InputError):
+    """What a classifier puts out could not be understood (logits, probabilities or labels?)."""
+
+
+def one_line(error: BaseException) -> str:
+    """``ValueError: what it says``, on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+
+
+class BudgetError(PinprickError):
+    """An attack asked a target more often than its unit allows; a mistake of the attack, not of the user."""
+
+
+class OutOfMemoryError(PinprickError):
+    """A forward pass did not fit into memory at the current number of rows."""
+
+
+class RunStoppedError(PinprickError):
+    """A run gave up by itself, for instance because the first 20 units all failed."""
+
+
+class TargetError(PinprickError):
+    """A classifier raised, or returned something that is no scores ``(N, K)``."""

@@ -1,0 +1,97 @@
+"""Goals: what an attack wants of a classifier, per image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pinprick.errors import InputError
+
+Kind = Literal["untargeted", "targeted", "reduce"]
+Scores = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Leave the label (untargeted), reach ``target`` (targeted), or push the label's probability under ``bound``."""
+
+    kind: Kind = "untargeted"
+    target: int | None = None
+    bound: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("untargeted", "targeted", "reduce"):
+            raise InputError("goal", f"there is no {self.kind!r}", "Use untargeted, targeted or reduce.")
+        if (self.kind == "targeted") != (self.target is not None):
+            raise InputError("goal", f"{self.kind} with target {self.target}", "Only targeted goals have a target.")
+        if (self.kind == "reduce") != (self.bound is not None):
+            raise InputError("goal", f"{self.kind} with bound {self.bound}", "Only reduce has a bound.")
+
+    def check(self, label: int, classes: int) -> None:
+        """Raise InputError where the goal makes no sense for an image of class ``label``."""
+        if self.target is not None and not 0 <= self.target < classes:
+            raise InputError("target class", f"{self.target} of {classes} classes", f"Use 0 to {classes - 1}.")
+        if self.target == label:
+            raise InputError("target class", f"{self.target} is the image's own class", "Choose another class.")
+
+    def __str__(self) -> str:
+        if self.kind == "targeted":
+            return f"targeted:{self.target}"
+        return f"reduce:{self.bound}" if self.kind == "reduce" else "untargeted"
+
+
+@dataclass(frozen=True)
+class GoalRows:
+    """Goals and labels of many rows at once, ``(N,)`` each; build with :meth:`of`."""
+
+    labels: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    """Target class, -1 where the goal is not targeted."""
+    bounds: NDArray[np.float64]
+    """Bound on the label's probability, NaN where the goal is not to reduce it."""
+
+    @staticmethod
+    def of(goals: Sequence[Goal], labels: Sequence[int] | NDArray[np.int64]) -> GoalRows:
+        """Rows from one goal and one label each."""
+        return GoalRows(
+            np.asarray(labels, np.int64),
+            np.array([-1 if goal.target is None else goal.target for goal in goals], np.int64),
+            np.array([np.nan if goal.bound is None else goal.bound for goal in goals], np.float64),
+        )
+
+    def take(self, which: NDArray[np.intp]) -> GoalRows:
+        """The rows at ``which``."""
+        return GoalRows(self.labels[which], self.targets[which], self.bounds[which])
+
+    def fitness(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What a search minimises, ``(N,)``: f_y, or -f_t for targeted goals (paper, section 3.3)."""
+        every = np.arange(len(self.labels))
+        targeted = self.targets >= 0
+        wanted = np.where(targeted, self.targets, self.labels)
+        return np.where(targeted, -1.0, 1.0) * probabilities[every, wanted]
+
+    def met(self, scores: Scores, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether the goal is reached, ``(N,)``: decided by the argmax of the raw scores (first class on a tie).
+
+        A row with a NaN never counts.
+        """
+        predicted = np.argmax(np.nan_to_num(scores, nan=-np.inf), axis=1)
+        reached = np.where(self.targets >= 0, predicted == self.targets, predicted != self.labels)
+        every = np.arange(len(self.labels))
+        reduce = ~np.isnan(self.bounds)
+        under = probabilities[every, self.labels] < np.where(reduce, self.bounds, 0.0)
+        done: NDArray[np.bool_] = np.where(reduce, under, reached) & ~np.isnan(scores).any(axis=1)
+        return done
+
+
+def softmax(logits: Scores) -> NDArray[np.float64]:
+    """Softmax over the last axis, in double precision so that probabilities near 1 stay ordered."""
+    shifted = logits.astype(np.float64)
+    shifted = shifted - shifted.max(axis=-1, keepdims=True)
+    weights = np.exp(shifted)
+    result: NDArray[np.float64] = weights / weights.sum(axis=-1, keepdims=True)
+    return result

@@ -1,0 +1,60 @@
+"""Checkpoints of a training: written whole or not at all, read without running code from the file."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pinprick.errors import InputError
+
+_ENTRIES = {"identity": str, "epoch": int, "net": dict, "optimizer": dict, "schedule": dict}
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write ``state`` so that ``path`` holds the old checkpoint or the new one, never half of one.
+
+    Raises
+    ------
+    InputError : the folder is missing or cannot be written to.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        torch.save(state, part)
+        part.replace(path)
+    except (OSError, RuntimeError) as error:
+        # torch.save reports a missing folder or a full disk as a RuntimeError.
+        raise InputError(
+            f"checkpoint {str(path)!r}", f"it cannot be written ({_first_line(error)})", "Give another --out."
+        ) from None
+
+
+def read_checkpoint(path: Path, identity: str, device: str) -> dict[str, Any]:
+    """The state that :func:`write_checkpoint` wrote, tensors on ``device``; the file itself is left as it is.
+
+    Raises
+    ------
+    InputError : the file is damaged, is no checkpoint, or is of a training other than ``identity``.
+    """
+    what = f"checkpoint {str(path)!r}"
+    again = "Delete it to start afresh, or give another --out."
+    try:
+        # torch.load does not look at the checksums of its zip: a flipped bit would go into the weights.
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+        if broken is not None:
+            raise zipfile.BadZipFile(f"wrong checksum of {broken}")
+        state = torch.load(path, weights_only=True, map_location=device)
+    except Exception as error:  # what a damaged zip or pickle raises depends on the byte that is wrong
+        raise InputError(what, f"it cannot be read, it may be damaged ({_first_line(error)})", again) from None
+    if not isinstance(state, dict) or any(not isinstance(state.get(name), kind) for name, kind in _ENTRIES.items()):
+        raise InputError(what, "it is not a checkpoint of `pinprick train`", again)
+    if state["identity"] != identity:
+        raise InputError(what, "it is of other settings or other data", again)
+    return state
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,256 @@
+"""Weights as safetensors: half precision on disk, single precision in use, what they are stated in the header."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from pinprick.errors import InputError
+from pinprick.models.blocks import Shape
+from pinprick.models.registry import build_net, net_spec
+
+_KEY = "pinprick"
+# The count of batches seen steers training only; it is not stored.
+_COUNTER = "num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a file of weights says of itself: network, classes, image shape, preprocessing, how it was trained.
+
+    Parameters
+    ----------
+    net : a name that :func:`pinprick.models.registry.net_spec` knows.
+    classes : number of classes, 2 or more.
+    shape : channels, height and width of one image, in pixels.
+    mean, std : a value a channel or one for all, of images in [0, 1] in RGB order; ``std`` above 0.
+    order : ``"rgb"`` or ``"bgr"``, the channel order that the network takes.
+    class_names : a name a class, in the order of the labels.
+    training : data, settings and measured accuracy, as :func:`pinprick.models.training.train` returns them.
+    """
+
+    net: str
+    classes: int
+    shape: Shape
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    order: str = "rgb"
+    class_names: tuple[str, ...] | None = None
+    training: dict[str, Any] | None = None
+
+
+def save_weights(path: Path, module: nn.Module, card: Card) -> None:
+    """Write ``module``'s parameters and buffers as fp16 safetensors, atomically, with ``card`` in the header.
+
+    Raises
+    ------
+    InputError : a value is not finite or too large for half precision (above 65 504); ``path`` cannot be written.
+    """
+    what = f"weights {str(path)!r}"
+    tensors: dict[str, torch.Tensor] = {}
+    for name, value in module.state_dict().items():
+        if name.endswith(_COUNTER):
+            continue
+        stored = (value.half() if value.is_floating_point() else value).contiguous().cpu()
+        if not bool(torch.isfinite(stored).all()):
+            raise InputError(
+                what,
+                f"tensor {name!r} holds NaN, infinity or values above 65504, which half precision cannot store",
+                "The training ran away: lower the learning rate.",
+            )
+        tensors[name] = stored
+    data = save(tensors, metadata={_KEY: json.dumps(asdict(card), sort_keys=True)})
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        raise InputError(what, f"it cannot be written ({error.strerror})", "Give another path.") from None
+
+
+def parse_card(text: str, what: str) -> Card:
+    """The card in the header of a weights file, from its JSON ``text``; ``what`` names the file in errors.
+
+    Raises
+    ------
+    InputError : not JSON, entries missing, unknown or of the wrong type, or values out of range.
+    """
+    try:
+        return _card(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            what, f"the card in its header cannot be used ({error})", "Use weights written by `pinprick train`."
+        ) from None
+
+
+def _card(entries: object) -> Card:
+    if not isinstance(entries, dict):
+        raise ValueError("it is not a JSON object")
+    known = {field.name for field in fields(Card)}
+    if missing := sorted({"net", "classes", "shape", "mean", "std"} - entries.keys()):
+        raise ValueError(f"no {', '.join(missing)}")
+    # An entry of a later version may change what the network is fed; guessing that it does not would be silent.
+    if unknown := sorted(entries.keys() - known):
+        raise ValueError(f"unknown entries: {', '.join(unknown)}; a newer pinprick may know them")
+    net, classes, shape = entries["net"], entries["classes"], entries["shape"]
+    order, names, training = entries.get("order", "rgb"), entries.get("class_names"), entries.get("training")
+    if not isinstance(net, str):
+        raise ValueError("net is not a name")
+    if not _is_whole(classes) or classes < 2:
+        raise ValueError("classes is not a whole number of 2 or more")
+    if not isinstance(shape, list) or len(shape) != 3 or any(not _is_whole(size) or size < 1 for size in shape):
+        raise ValueError("shape is not three whole numbers of 1 or more")
+    mean, std = (_numbers(entries[key], key, shape[0]) for key in ("mean", "std"))
+    if min(std) <= 0:
+        raise ValueError("a value of std is not above 0")
+    if order not in ("rgb", "bgr"):
+        raise ValueError("order is neither rgb nor bgr")
+    if names is not None:
+        if not isinstance(names, list) or any(not isinstance(name, str) for name in names):
+            raise ValueError("class_names is not a list of names")
+        if len(names) != classes:
+            raise ValueError(f"{len(names)} class_names for {classes} classes")
+    if training is not None and not isinstance(training, dict):
+        raise ValueError("training is not a JSON object")
+    channels, height, width = shape
+    return Card(
+        net=net,
+        classes=classes,
+        shape=(channels, height, width),
+        mean=mean,
+        std=std,
+        order=order,
+        class_names=None if names is None else tuple(names),
+        training=training,
+    )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _numbers(values: object, key: str, channels: int) -> tuple[float, ...]:
+    if not isinstance(values, list) or any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
+        raise ValueError(f"{key} is not a list of numbers")
+    # Python's JSON reads numbers of any size; float() of a whole number beyond 1e308 overflows.
+    if any(isinstance(v, int) and abs(v) > 1e300 for v in values) or not all(math.isfinite(v) for v in values):
+        raise ValueError(f"a value of {key} is not finite")
+    if len(values) not in (1, channels):
+        raise ValueError(f"{len(values)} values of {key} for {channels} channels")
+    return tuple(float(value) for value in values)
+
+
+def read_card(path: Path, net: str | None = None) -> Card:
+    """The card in the header of a weights file; for a file without one, the usual values of network ``net``.
+
+    Raises
+    ------
+    InputError : the file is missing or not safetensors, its card cannot be used or is of another network than
+        ``net``, or it has no card and ``net`` states no usual values.
+    """
+    return _read(path, net)[0]
+
+
+def _read(path: Path, net: str | None, *, tensors: bool = False) -> tuple[Card, dict[str, torch.Tensor]]:
+    """The card, and with ``tensors`` what the file holds, floating point as fp32."""
+    what = f"weights {str(path)!r}"
+    values: dict[str, torch.Tensor] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if tensors:
+                values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except FileNotFoundError:
+        raise InputError(what, "no such file", "Give a safetensors file.") from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            what,
+            f"not a safetensors file ({error})",
+            "Save them with safetensors.torch.save_file; pickles are not loaded.",
+        ) from None
+    values = {name: value.float() if value.is_floating_point() else value for name, value in values.items()}
+    if _KEY in metadata:
+        card = parse_card(metadata[_KEY], what)
+        if net is not None and card.net != net:
+            raise InputError(what, f"they are of network {card.net!r}", f"Write {card.net}:{path}.")
+        return card, values
+    spec = net_spec(net) if net is not None else None
+    if net is None or spec is None or spec.shape is None or spec.classes is None:
+        raise InputError(
+            what,
+            "the file does not state its classes, image shape and preprocessing",
+            "Use weights written by `pinprick train`, or give a factory (file.py:function).",
+        )
+    card = Card(net=net, classes=spec.classes, shape=spec.shape, mean=spec.mean, std=spec.std, order=spec.order)
+    return card, values
+
+
+def load_net(path: Path, net: str | None = None) -> tuple[nn.Module, Card]:
+    """Build the network of a weights file and load it, in single precision and evaluation mode.
+
+    Leaves torch's random generator as it is.
+
+    Raises
+    ------
+    InputError : as :func:`read_card`; the tensors are not those of the network, or hold NaN or infinity.
+    """
+    card, tensors = _read(path, net, tensors=True)
+    what = f"weights {str(path)!r}"
+    try:
+        # Without memory and random numbers first: a header that asks for a huge network is refused, not allocated.
+        with torch.device("meta"):
+            module = build_net(card.net, card.classes, card.shape)
+    except (InputError, RuntimeError, TypeError, OverflowError) as error:
+        # torch answers sizes beyond 64 bits with any of these, and with pages of text.
+        reason = str(error).splitlines()[0]
+        raise InputError(what, f"its network cannot be built ({reason})", "Use weights of a known network.") from None
+    wanted = {name: value for name, value in module.state_dict().items() if not name.endswith(_COUNTER)}
+    tensors = {name: value for name, value in tensors.items() if not name.endswith(_COUNTER)}
+    if odd := sorted(wanted.keys() ^ tensors.keys()):
+        raise InputError(
+            what,
+            f"{len(odd)} tensors missing or too many for {card.net!r}, first {odd[0]!r}",
+            "Give the weights of this network.",
+        )
+    for name, value in tensors.items():
+        if value.shape != wanted[name].shape or not value.is_floating_point():
+            raise InputError(
+                what,
+                f"tensor {name!r} is {_tensor_text(value)} where {card.net!r} has {_tensor_text(wanted[name])}",
+                "Give the weights of this network.",
+            )
+        if not bool(torch.isfinite(value).all()):
+            raise InputError(what, f"tensor {name!r} holds NaN or infinity", "Train or convert the weights anew.")
+    module = module.to_empty(device="cpu")
+    for name, value in module.state_dict().items():
+        if name.endswith(_COUNTER):
+            value.zero_()
+    module.load_state_dict(tensors, strict=False)
+    return module.eval(), card
+
+
+def _tensor_text(value: torch.Tensor) -> str:
+    sizes = " x ".join(str(size) for size in value.shape) or "one value"
+    return f"{sizes} ({str(value.dtype).removeprefix('torch.')})"
+
+
+def weights_digest(module: nn.Module) -> str:
+    """BLAKE2b (16 bytes, hex) over the names, types, shapes and bytes of all parameters and buffers.
+
+    Equal for equal values in any memory layout and on any device; says nothing of layers without values.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(module.state_dict().items()):
+        array = value.detach().cpu().contiguous()
+        digest.update(f"{name} {array.dtype} {tuple(array.shape)};".encode())
+        digest.update(array.view(-1).view(torch.uint8).numpy().tobytes() if array.numel() else b"")
+    return digest.hexdigest()

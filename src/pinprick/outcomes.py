@@ -1,0 +1,73 @@
+"""Candidates (what an attack hands in) and outcomes (what was made of them)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pinprick.edits import Edits
+from pinprick.units import Unit
+
+Status = Literal["fooled", "held", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What an attack found for one unit.
+
+    Parameters
+    ----------
+    edits : one candidate's edits, or None where the unit failed.
+    scores_after : ``(K,)`` raw scores of the verifying pass over the 8-bit image as saved, or None where it failed.
+    asked, answered : questions, and rows that went through the network, the verifying pass included.
+    first_hit : how many questions had been asked when the first candidate that meets the goal was, itself included;
+        None without one.
+    reason : why the unit failed, None where it did not.
+    trace : what the attack wishes to tell besides (loss, margin, generation).
+    """
+
+    unit: Unit
+    edits: Edits | None
+    scores_after: NDArray[np.float32] | None
+    asked: int
+    answered: int
+    first_hit: int | None = None
+    reason: str | None = None
+    trace: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The verdict on one unit, made by :func:`pinprick.verify.verify` and stored as one row of a run's table.
+
+    Parameters
+    ----------
+    status : ``fooled`` (the saved image meets the goal), ``held``, ``failed`` (see ``reason``) or ``skipped``.
+    success_float : whether an unrounded perturbation met the goal; None for edits, which are 8-bit from the start.
+    changed : pixels that differ on the integer image, a pixel once over its channels.
+    predicted_before, predicted_after : argmax classes.
+    confidence_before, confidence_after : probability of these classes, 0 .. 1.
+    """
+
+    unit: Unit
+    status: Status
+    edits: Edits | None
+    asked: int
+    answered: int
+    changed: int
+    first_hit: int | None
+    predicted_before: int
+    confidence_before: float
+    predicted_after: int | None
+    confidence_after: float | None
+    scores_after: NDArray[np.float32] | None
+    reason: str | None = None
+    success_float: bool | None = None
+    gradients: int = 0
+    draws: int = 1
+    agree: int | None = None
+    detected: bool | None = None
+    trace: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,55 @@
+"""How much a run has to do, found out without running it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from pinprick.data.image_set import ImageSet
+from pinprick.data.sets import load_images
+from pinprick.runs.clean import image_order
+from pinprick.runs.plan import goals_an_image
+from pinprick.runs.run import Listener, load_spec_target, ready
+from pinprick.runs.spec import Spec
+from pinprick.targets.base import Target
+from pinprick.targets.passes import ask, default_rows
+
+_PASSES = 3
+
+
+def estimate(spec: Spec, *, target: Target | None = None, images: ImageSet | None = None) -> dict[str, Any]:
+    """Units, questions and seconds of a run, each at most; nothing is attacked and nothing written.
+
+    The number of right images is not known beforehand: all that are asked for are counted, if the set has as many.
+    A few passes over unchanged images are timed; a remote target is not asked (``seconds`` is then 0).
+    """
+    target = target or load_spec_target(spec)
+    images = images or load_images(spec.data, classes=spec.classes, resize=spec.resize, crop=spec.crop)
+    order = image_order(images, spec.seed, shuffled=spec.first is None)
+    speed = 0.0
+    if target.local:
+        ready(target, images, order[:64].tolist(), Listener())
+        speed = _questions_a_second(target, images, spec.batch_size or default_rows(target), int(order[0]))
+    classes = target.classes or len(images.classes or ()) or 2
+    attacked = min(spec.wanted(), len(images))
+    units = attacked * goals_an_image(spec, classes) * len(spec.pixels) * len(spec.attacks())
+    questions = units * spec.questions()
+    return {
+        "images": attacked,
+        "units": units,
+        "questions": questions,
+        "questions_per_second": speed,
+        "seconds": questions / speed if speed else 0.0,
+    }
+
+
+def _questions_a_second(target: Target, images: ImageSet, rows: int, index: int) -> float:
+    image = images.image(index)
+    batch = np.ascontiguousarray(np.broadcast_to(image, (rows, *image.shape)))
+    ask(target, batch, rows, pad=image, fast=True)
+    start = time.perf_counter()
+    for _ in range(_PASSES):
+        ask(target, batch, rows, pad=image, fast=True)
+    return _PASSES * rows / (time.perf_counter() - start)

@@ -1,0 +1,129 @@
+"""The manifest: what a run is, complete enough to tell whether another run is the same one."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from pinprick import __version__
+from pinprick.data.image_set import ImageSet
+from pinprick.errors import InputError
+from pinprick.runs.spec import Spec
+from pinprick.runs.store import SCHEMA_VERSION
+from pinprick.targets.base import Target
+from pinprick.targets.outputs import with_noise
+from pinprick.targets.passes import ask
+
+
+def make_manifest(spec: Spec, target: Target, images: ImageSet, rows: int) -> dict[str, Any]:
+    """The manifest of a new run; what is under ``what`` is the run's identity."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "what": {
+            "spec": spec.identity(),
+            "attacks": {attack.name: attack.parameters() for attack in spec.attacks()},
+            "target": target.identity(),
+            "data": images.fingerprint,
+        },
+        "given": spec.model_dump(mode="json"),
+        "passes": {"rows": rows, "engine": target.identity().get("engine", "dense")},
+        "versions": versions(),
+        "machine": machine(),
+        "clean": None,
+        "events": [],
+    }
+
+
+PROBES = 8
+_PROBE_CLASSES = 32
+_PROBE_TOLERANCE = 1e-2
+
+
+def probe(target: Target, shape: tuple[int, ...], rows: int) -> list[list[float | None]]:
+    """What the target says of a few fixed noise images: tells a model that has changed behind an unchanged name.
+
+    Hashes of weights and code miss a function that reads its weights elsewhere, or a module whose ``forward`` is
+    another one.
+    """
+    noise = with_noise(np.zeros((0, *shape), np.uint8), PROBES)
+    scores = ask(target, noise, rows).scores[:, :_PROBE_CLASSES]
+    return [[float(f"{value:.6g}") if np.isfinite(value) else None for value in row] for row in scores.tolist()]
+
+
+def check_probe(folder: str, old: list[list[float | None]] | None, new: list[list[float | None]] | None) -> None:
+    """Raise InputError where a target answers otherwise than it did; differences under 1 % pass."""
+    if old is None or new is None:
+        return
+    before, after = (np.array(rows, dtype=float) for rows in (old, new))
+    if before.shape == after.shape:
+        known = ~np.isnan(before) & ~np.isnan(after)
+        scale = max(float(np.abs(before[known]).max(initial=0)), 1e-12)
+        gap = float(np.abs(before[known] - after[known]).max(initial=0)) / scale
+        if gap <= _PROBE_TOLERANCE:
+            return
+    raise InputError(
+        f"--out {folder}", "the model answers otherwise than when this run was begun", "Give another folder."
+    )
+
+
+def check_same(folder: str, stored: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Raise InputError where two manifests are of different runs; return what differs in versions and machine.
+
+    Raises
+    ------
+    InputError : names the fields that differ, with both values.
+    """
+    old, new = flat(stored["what"]), flat(now["what"])
+    odd = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    if odd:
+        listed = "; ".join(f"{name} was {old.get(name)!r} and is {new.get(name)!r}" for name in odd[:4])
+        raise InputError(f"--out {folder}", f"it holds another run ({listed})", "Give another folder.")
+    old = flat({"versions": stored["versions"], "machine": stored["machine"]})
+    new = flat({"versions": now["versions"], "machine": now["machine"]})
+    return [f"{name} was {old.get(name)!r} and is {new[name]!r}" for name in new if old.get(name) != new[name]]
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """A nested dict as ``{"a.b": value}``; lists and tuples compare as lists."""
+    if not isinstance(value, dict):
+        return {prefix: list(value) if isinstance(value, tuple) else value}
+    result: dict[str, Any] = {}
+    for name, inner in value.items():
+        result |= flat(inner, f"{prefix}.{name}" if prefix else str(name))
+    return result
+
+
+def versions() -> dict[str, str]:
+    """Versions that may change a result."""
+    return {
+        "pinprick": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "pyarrow": pa.__version__,
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The machine, without its name."""
+    return {
+        "system": platform.system(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def processor() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    table = Path("/proc/cpuinfo")
+    lines = table.read_text(encoding="utf-8").splitlines() if table.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

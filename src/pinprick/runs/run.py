@@ -1,0 +1,371 @@
+"""A run: specification -> clean pass -> units -> attack -> verdicts -> store -> summary. Continues where it stopped."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pinprick.attacks.base import Attack
+from pinprick.data.image_set import ImageSet
+from pinprick.data.sets import load_images
+from pinprick.errors import InputError, OutOfMemoryError, RunStoppedError
+from pinprick.outcomes import Outcome
+from pinprick.runs.clean import CleanPass, check_shape, clean_pass, image_order
+from pinprick.runs.manifest import check_probe, check_same, make_manifest, probe
+from pinprick.runs.plan import PlannedUnit, plan
+from pinprick.runs.spec import Spec
+from pinprick.runs.store import Store, write_atomically
+from pinprick.runs.summary import Row, summarise
+from pinprick.targets.base import Target
+from pinprick.targets.loading import load_target
+from pinprick.targets.meter import Meter
+from pinprick.targets.outputs import SAMPLE, settle, with_noise
+from pinprick.targets.passes import default_rows, fitting_rows, row_drift
+from pinprick.units import Unit
+from pinprick.verify import verify
+
+ROWS_MIXED = 1e-3
+"""Scores that change more than this with the rest of the batch are not those of one image."""
+ALL_FAIL = 20
+"""A run stops when this many units have ended and all of them failed."""
+
+
+@dataclass
+class Listener:
+    """What a run tells while it goes on; every field may be left as it is."""
+
+    say: Callable[[str], None] = lambda _message: None
+    """Lines for the user: warnings, decisions."""
+    on_plan: Callable[[int, int], None] = lambda _units, _done: None
+    """Units in all, and how many of them are stored already."""
+    on_step: Callable[[int, int, int], None] = lambda _done, _successes, _asked: None
+    """Units done in this call, successes among them, questions asked so far."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    ``images`` were scored and ``attacked`` of them used; ``table`` holds the outcomes of the units that were asked
+    for, sorted by key; ``seconds`` is the time of this call.
+    """
+
+    spec: Spec
+    rows: list[Row]
+    images: int
+    attacked: int
+    seconds: float
+    table: pa.Table = field(repr=False)
+
+    @property
+    def clean_accuracy(self) -> float | None:
+        """Right images over scored ones."""
+        return self.attacked / self.images if self.images else None
+
+    @property
+    def failed(self) -> int:
+        """Units that failed."""
+        return int(pc.sum(pc.equal(self.table["status"], "failed")).as_py() or 0)
+
+    @property
+    def first_reason(self) -> str | None:
+        """Why the first of the failed units failed."""
+        failed = self.table.filter(pc.equal(self.table["status"], "failed"))
+        return None if not len(failed) else failed["reason"][0].as_py()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The object that `pinprick attack --json` prints."""
+        return {
+            "images": self.images,
+            "attacked": self.attacked,
+            "clean_accuracy": self.clean_accuracy,
+            "seconds": round(self.seconds, 3),
+            "rows": [row.as_dict() for row in self.rows],
+        }
+
+
+def run(
+    spec: Spec, *, target: Target | None = None, images: ImageSet | None = None, listener: Listener | None = None
+) -> RunResult:
+    """Run a specification to its end, or continue one that was stopped.
+
+    Parameters
+    ----------
+    target, images : used in place of what ``spec.model`` and ``spec.data`` name.
+
+    Raises
+    ------
+    InputError : something that was given cannot be used; nothing stored is lost.
+    RunStoppedError : the first 20 units all failed.
+    KeyboardInterrupt : Ctrl-C; what has ended is stored.
+    """
+    listener = listener or Listener()
+    started = time.perf_counter()
+    target = target or load_spec_target(spec)
+    images = images or load_images(spec.data, classes=spec.classes, resize=spec.resize, crop=spec.crop)
+    order = image_order(images, spec.seed, shuffled=spec.first is None)
+    ready(target, images, order[:64].tolist(), listener)
+    for attack in spec.attacks():
+        attack.check_target(target)
+    with Store(spec.out) as store:
+        job = _Run(spec, target, images, store, listener)
+        return job.go(order, started)
+
+
+def load_spec_target(spec: Spec) -> Target:
+    """The target that a spec names."""
+    return load_target(
+        spec.model,
+        outputs=spec.outputs,
+        device=spec.device,
+        normalize=spec.normalize,
+        order=spec.channel_order,
+    )
+
+
+def ready(target: Target, images: ImageSet, indices: list[int], listener: Listener) -> None:
+    """Settle what the target puts out and let it choose its fastest way, on the images at ``indices``."""
+    sample = images.stack(indices)
+    check_shape(target, images, sample.shape[1:])
+    if getattr(target, "was_training", False):
+        listener.say(f"{target.name} was in training mode; it is now in evaluation mode")
+    decided = settle(target, sample)
+    if decided is not None:
+        listener.say(decided)
+    if target.outputs == "labels" and target.classes is None:
+        target.classes = class_count(images)
+    known = target.classes
+    if known is not None and images.classes is not None and len(images.classes) > known:
+        raise InputError(
+            f"--data {images.name}",
+            f"the set has {len(images.classes)} classes and the model {known}",
+            "Check --classes, and that the set belongs to the model.",
+        )
+    target.prepare(target.images(with_noise(sample, SAMPLE)))
+
+
+def class_count(images: ImageSet) -> int:
+    """How many classes a set has, for a target that returns labels and so does not show how many it knows.
+
+    Raises
+    ------
+    InputError : the set has neither class names nor labels.
+    """
+    if images.classes is not None:
+        return len(images.classes)
+    if images.labels is None:
+        raise InputError(
+            f"--data {images.name}",
+            "the model returns labels, and the set tells neither classes nor labels",
+            "Give --classes, or a set with labels.",
+        )
+    return max(2, int(images.labels.max()) + 1)
+
+
+class _Run:
+    def __init__(self, spec: Spec, target: Target, images: ImageSet, store: Store, listener: Listener) -> None:
+        self.spec, self.target, self.images, self.store, self.listener = spec, target, images, store, listener
+        self.manifest: dict[str, Any] = {}
+        self.rows = 0
+
+    def go(self, order: Any, started: float) -> RunResult:
+        self._open_folder(int(order[0]))
+        self._check_model(order[:64].tolist())
+        self.store.log("start", images=len(order))
+        clean = clean_pass(
+            self.target,
+            self.images,
+            wanted=self.spec.wanted(),
+            order=order,
+            rows=self.rows,
+            predicted=self.spec.labels == "predicted",
+        )
+        # The first pass of a labels-only or fresh target may have shown how many classes there are.
+        self._tell_clean(clean)
+        if self.spec.retry_failed:
+            self._retry_failed()
+        while True:
+            try:
+                self._attack(clean)
+                break
+            except OutOfMemoryError as error:
+                self._smaller(error)
+        table = self._finish(clean)
+        seconds = time.perf_counter() - started
+        names = [attack.name for attack in self.spec.attacks()]
+        rows = summarise(table, names, self.spec.pixels, self.spec.goal)
+        result = RunResult(self.spec, rows, clean.images, len(clean.right), seconds, table)
+        self.store.log("done", seconds=round(seconds, 3))
+        if self.spec.out is not None:
+            summary = {name: value for name, value in result.as_dict().items() if name != "seconds"}
+            write_atomically(self.spec.out / "summary.json", json.dumps(summary, indent=2) + "\n")
+        return result
+
+    def _open_folder(self, index: int) -> None:
+        """Check that the folder holds this run, or begin it; settles the number of rows a pass."""
+        stored = self.store.manifest()
+        if stored is not None:
+            self.rows = int(stored["passes"]["rows"])
+            now = make_manifest(self.spec, self.target, self.images, self.rows)
+            for difference in check_same(str(self.spec.out), stored, now):
+                self.listener.say(f"warning: continued under other conditions, {difference}")
+            self.manifest = stored
+            return
+        wanted = self.spec.batch_size or default_rows(self.target)
+        self.rows = fitting_rows(self.target, self.images.image(index), wanted) if self.target.local else wanted
+        if self.rows < wanted:
+            self.listener.say(f"memory is short: {self.rows} rows a pass in place of {wanted}")
+        self.manifest = make_manifest(self.spec, self.target, self.images, self.rows)
+        self.store.write_manifest(self.manifest)
+
+    def _check_model(self, indices: list[int]) -> None:
+        """Refuse a model that has changed since the run began; warn where scores depend on the images beside."""
+        if not (self.target.local and self.target.deterministic):
+            return
+        images = self.images.stack(indices)
+        drift = row_drift(self.target, images, self.rows)
+        if drift <= ROWS_MIXED:
+            answers = probe(self.target, images.shape[1:], self.rows)
+            check_probe(str(self.spec.out), self.manifest.get("probe"), answers)
+            self.manifest["probe"] = answers
+        if drift > ROWS_MIXED:
+            self.listener.say(
+                f"warning: scores of one image change by {drift:.1g} of their size with the images beside it. The "
+                "model is random or mixes images (batch norm in training mode?); figures depend on the batch"
+            )
+        elif drift > 0:
+            self.listener.say(
+                f"note: scores of one image change by {drift:.1g} of their size with its place in a pass of "
+                f"{self.rows} rows, so that another order of the units may give another table; 64 rows or more avoid it"
+            )
+
+    def _tell_clean(self, clean: CleanPass) -> None:
+        """Warnings about the unchanged images; their figures go into the manifest."""
+        say, wanted = self.listener.say, self.spec.wanted()
+        if len(clean.right) < wanted:
+            say(f"only {len(clean.right)} of the {clean.images} images are classified right; {wanted} were asked for")
+        if clean.failed:
+            say(f"{clean.failed} unchanged images got no scores and count as wrong ({clean.first_reason})")
+        classes = self.target.classes or 2
+        if clean.accuracy is not None and clean.accuracy < 2 / classes and self.spec.labels == "given":
+            say(
+                f"warning: clean accuracy is {clean.accuracy:.1%}, under twice chance for {classes} classes. Usual "
+                "causes: the order of the classes (--classes), of the channels (--channel-order), or the "
+                "normalisation (--normalize)"
+            )
+        self.manifest["clean"] = {
+            "images": clean.images,
+            "attacked": len(clean.right),
+            "failed": clean.failed,
+            "accuracy": clean.accuracy,
+        }
+        self.store.write_manifest(self.manifest)
+
+    def _retry_failed(self) -> None:
+        table = self.store.table()
+        failed = table.filter(pc.equal(table["status"], "failed"))["key"].to_pylist()
+        if failed:
+            self.listener.say(f"trying {len(failed)} failed units again")
+            self.store.forget(failed)
+
+    def _planned(self, clean: CleanPass) -> Iterator[tuple[Attack, list[PlannedUnit]]]:
+        for attack in self.spec.attacks():
+            for pixels in self.spec.pixels:
+                yield attack, list(plan(self.spec, attack, pixels, clean.right))
+
+    def _attack(self, clean: CleanPass) -> None:
+        """Attack every unit that has no outcome yet."""
+        status = dict(zip(*(self.store.table()[name].to_pylist() for name in ("key", "status")), strict=True))
+        groups = list(self._planned(clean))
+        height, width = self.images.image(clean.right[0].index).shape[1:] if clean.right else (0, 0)
+        if clean.right and max(self.spec.pixels) > height * width:
+            raise InputError(
+                "--pixels", f"{max(self.spec.pixels)} of images with {height * width} pixels", "Give fewer."
+            )
+        keys = [unit.key for _, units in groups for unit in units]
+        old = [status[key] for key in keys if key in status]
+        self.listener.on_plan(len(keys), len(old))
+        tally = _Tally(self.listener, ended=len(old), failed=sum(state == "failed" for state in old))
+        tally.check(None)
+        for attack, units in groups:
+            pending = (unit.unit(self.images) for unit in units if unit.key not in status)
+            meter = Meter(self.target, self.spec.questions(), self.rows, cache=self.target.deterministic)
+            meter.on_asked = tally.questions
+            for outcome in self._outcomes(attack, meter, pending):
+                self.store.add([outcome])
+                tally.note(outcome)
+            tally.next_meter()
+        self.store.flush()
+
+    def _outcomes(self, attack: Attack, meter: Meter, units: Iterator[Unit]) -> Iterator[Outcome]:
+        candidates = attack.run(meter, units)
+        with closing(candidates):  # type: ignore[type-var]
+            for candidate in candidates:
+                yield verify(candidate, self.target.probabilities)
+
+    def _smaller(self, error: OutOfMemoryError) -> None:
+        """Memory ran out in the middle: start all units again under half the rows, so that one table has one shape."""
+        if self.rows == 1:
+            raise error
+        old, self.rows = self.rows, self.rows // 2
+        self.listener.say(f"memory ran out at {old} rows a pass: every unit starts again with {self.rows}")
+        self.store.set_aside(f"rows-{old}")
+        self.manifest["passes"]["rows"] = self.rows
+        self.manifest["events"].append({"event": "memory ran out", "rows": old, "next": self.rows})
+        self.store.write_manifest(self.manifest)
+        self.store.log("memory ran out", rows=old)
+
+    def _finish(self, clean: CleanPass) -> pa.Table:
+        """Write the finished table; return the part of it that this spec asks for."""
+        table = self.store.finish()
+        groups = [units for _, units in self._planned(clean)]
+        if self.spec.save_images and self.spec.out is not None:
+            from pinprick.runs.pictures import save_pictures
+
+            save_pictures(self.spec.out / "images", table, [unit for units in groups for unit in units], self.images)
+        keys = pa.array([unit.key for units in groups for unit in units], pa.string())
+        return table.filter(pc.is_in(table["key"], keys))
+
+
+@dataclass
+class _Tally:
+    """Counts what ends, tells it, and stops a run whose units all fail."""
+
+    listener: Listener
+    ended: int
+    failed: int
+    done: int = 0
+    successes: int = 0
+    asked: int = 0
+    asked_before: int = 0
+
+    def questions(self, asked: int) -> None:
+        """The meter of the present group has asked so many."""
+        self.asked = self.asked_before + asked
+        self.listener.on_step(self.done, self.successes, self.asked)
+
+    def next_meter(self) -> None:
+        """A new group begins, with a meter of its own."""
+        self.asked_before = self.asked
+
+    def note(self, outcome: Outcome) -> None:
+        """A unit ended."""
+        self.done += 1
+        self.ended += 1
+        self.successes += outcome.status == "fooled"
+        self.failed += outcome.status == "failed"
+        self.listener.on_step(self.done, self.successes, self.asked)
+        self.check(outcome.reason)
+
+    def check(self, reason: str | None) -> None:
+        """Raise RunStoppedError where all of the first units failed."""
+        if self.ended >= ALL_FAIL and self.failed == self.ended:
+            why = f", the last with: {reason}" if reason else " (--retry-failed tries them again)"
+            raise RunStoppedError(f"stopped: the first {self.ended} units all failed{why}")

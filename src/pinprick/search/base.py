@@ -1,0 +1,60 @@
+"""Searches as ask/tell objects with a leading axis of places: one search, many units at once.
+
+A place holds one unit's search. The loop that drives a search asks it for candidates, has them scored, and tells it
+their fitness; a place whose unit is done is given the next one at once. Places never see each other.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pinprick.edits import Edits
+
+ASK = 64
+"""Candidates that a place puts forward at a time. A unit that is fooled stops within these many questions of it."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Candidates to be scored and the place ``(N,)`` that each belongs to, ascending."""
+
+    edits: Edits
+    places: NDArray[np.int64]
+
+
+class Search(ABC):
+    """A search over few-pixel edits.
+
+    Parameters
+    ----------
+    places : how many units are searched for at once.
+    shape : ``(C, H, W)`` of their images.
+    pixels : entries of a candidate.
+    """
+
+    def __init__(self, places: int, shape: tuple[int, int, int], pixels: int) -> None:
+        self.places, self.shape, self.pixels = places, shape, pixels
+
+    @abstractmethod
+    def start(self, place: int, seed: str) -> None:
+        """Begin a search at ``place``, whose draws are a function of ``seed`` (32 hex digits)."""
+
+    @abstractmethod
+    def ask(self, limits: NDArray[np.int64]) -> Asked:
+        """The next candidates: of each place at most ``limits[place]`` (and :data:`ASK`), none where it is 0."""
+
+    @abstractmethod
+    def tell(self, fitness: NDArray[np.float64]) -> None:
+        """Fitness ``(N,)`` of the candidates asked last, lower is better."""
+
+    @abstractmethod
+    def exhausted(self, place: int) -> bool:
+        """Whether the search at ``place`` has nothing more to ask."""
+
+    def at_rest(self, place: int) -> bool:  # noqa: ARG002 (searches without generations always rest)
+        """Whether the search at ``place`` stands between two generations (where the paper looks at stop rules)."""
+        return True

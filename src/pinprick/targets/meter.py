@@ -1,0 +1,188 @@
+"""The meter: all that an attack sees of a target, and what counts its questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pinprick.data.decode import decode_image, encode_png
+from pinprick.edits import Edits
+from pinprick.errors import BudgetError
+from pinprick.goals import GoalRows
+from pinprick.targets.base import Target
+from pinprick.targets.passes import Answers, ask
+from pinprick.units import Unit
+
+CACHE_FLOATS = 4_000_000
+"""Scores remembered a unit, at most (16 MB); what was asked longest ago is forgotten first."""
+
+
+@dataclass
+class _Account:
+    """What is known of one open unit."""
+
+    unit: Unit
+    budget: int
+    asked: int = 0
+    answered: int = 0
+    reason: str | None = None
+    known: dict[bytes, NDArray[np.float32]] = field(default_factory=dict)
+
+
+class Meter:
+    """Scores candidates for units, charges every row to its unit, and never asks for the same image twice.
+
+    Parameters
+    ----------
+    target : what is asked.
+    budget : questions a unit, the verifying one included (2 or more).
+    rows : rows of a forward pass.
+    cache : whether candidates that make an image already scored for their unit are answered from memory; they are
+        counted as asked all the same.
+    """
+
+    def __init__(self, target: Target, budget: int, rows: int, *, cache: bool = True) -> None:
+        if budget < 2:
+            raise BudgetError(f"a budget of {budget} questions; one is reserved to verify, so 2 is the least")
+        self.target, self.budget, self.rows, self.cache = target, budget, rows, cache
+        self._accounts: dict[int, _Account] = {}
+        self._next = 0
+        self.total_asked = 0
+        self.total_answered = 0
+        self.on_asked: Callable[[int], None] | None = None
+        """Called with the questions asked so far after each scoring, for live progress."""
+
+    def open(self, unit: Unit) -> int:
+        """Start to count for a unit; the number that comes back stands for it in the other calls."""
+        unit.goal.check(unit.label, len(unit.scores))
+        handle = self._next
+        self._next += 1
+        self._accounts[handle] = _Account(unit, self.budget)
+        return handle
+
+    def close(self, handle: int) -> tuple[int, int]:
+        """Forget a unit; what it asked and what was answered by the network, verifying passes included."""
+        account = self._accounts.pop(handle)
+        return account.asked, account.answered
+
+    def left(self, handle: int) -> int:
+        """Questions that the unit may still ask, the one reserved for verification not among them."""
+        account = self._accounts[handle]
+        return account.budget - account.asked - 1
+
+    def failed(self, handle: int) -> str | None:
+        """Why the unit failed, or None."""
+        return self._accounts[handle].reason
+
+    def goal_rows(self, handles: NDArray[np.int64]) -> GoalRows:
+        """Goals and labels of the units behind ``handles (N,)``."""
+        distinct, inverse = np.unique(handles, return_inverse=True)
+        units = [self._accounts[int(handle)].unit for handle in distinct]
+        return GoalRows.of([unit.goal for unit in units], [unit.label for unit in units]).take(inverse)
+
+    def score(self, edits: Edits, handles: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Raw scores ``(N, K)`` of the candidates, each of the unit behind its handle ``(N,)``.
+
+        Rows for which the target gives no finite scores are NaN and fail their units (see :meth:`failed`).
+
+        Raises
+        ------
+        BudgetError : a unit has fewer questions left than candidates; nothing is asked then.
+        """
+        distinct, inverse, counts = np.unique(handles, return_inverse=True, return_counts=True)
+        accounts = [self._accounts[int(handle)] for handle in distinct]
+        for account, count in zip(accounts, counts, strict=True):
+            if account.asked + count > account.budget - 1:
+                raise BudgetError(
+                    f"unit {account.unit.key} asks {count} questions more, {account.asked} of "
+                    f"{account.budget - 1} are spent"
+                )
+        for account, count in zip(accounts, counts, strict=True):
+            account.asked += int(count)
+        self.total_asked += len(handles)
+        bases = np.stack([account.unit.image for account in accounts])
+        score = self._remembered if self.cache else self._through
+        scores = score(edits, bases, accounts, inverse)
+        if self.on_asked is not None:
+            self.on_asked(self.total_asked)
+        return scores
+
+    def _remembered(
+        self, edits: Edits, bases: NDArray[np.uint8], accounts: list[_Account], inverse: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        """Scores from memory where the same image was scored for the unit before, through the network elsewhere."""
+        # Which of the rows are new: not known to their unit, and the first of their kind in this call.
+        keys = edits.keys(bases[inverse])
+        fresh: dict[tuple[int, bytes], int] = {}
+        chosen: list[int] = []
+        source = np.full(len(keys), -1)
+        for row, (owner, key) in enumerate(zip(inverse.tolist(), keys, strict=True)):
+            if key not in accounts[owner].known:
+                source[row] = fresh.setdefault((owner, key), len(fresh))
+                if source[row] == len(chosen):
+                    chosen.append(row)
+        new = self._through(edits.take(chosen), bases, accounts, inverse[chosen]) if chosen else None
+        width = self.target.classes if new is None else new.shape[1]
+        assert width is not None
+        scores = np.empty((len(keys), width), np.float32)
+        old = source < 0
+        if new is not None:
+            scores[~old] = new[source[~old]]
+        for row in np.flatnonzero(old).tolist():
+            scores[row] = accounts[inverse[row]].known[keys[row]]
+        if new is not None:
+            room = max(1, CACHE_FLOATS // max(1, width))
+            for (owner, key), index in fresh.items():
+                known = accounts[owner].known
+                while len(known) >= room:
+                    known.pop(next(iter(known)))
+                known[key] = new[index].copy()
+        return scores
+
+    def _through(
+        self, edits: Edits, bases: NDArray[np.uint8], accounts: list[_Account], owners: NDArray[np.intp]
+    ) -> NDArray[np.float32]:
+        """Scores through the network; images are made a pass at a time."""
+        parts: list[NDArray[np.float32]] = []
+        for start in range(0, len(edits), self.rows):
+            part = slice(start, start + self.rows)
+            images = edits.take(part).apply(bases[owners[part]])
+            answers = ask(self.target, images, self.rows, pad=bases[owners[start]], fast=True)
+            self._fail(answers, [accounts[owner] for owner in owners[part]])
+            parts.append(answers.scores)
+        width = max(part.shape[1] for part in parts)
+        parts = [p if p.shape[1] == width else np.full((len(p), width), np.nan, np.float32) for p in parts]
+        self.total_answered += len(edits)
+        for owner in owners.tolist():
+            accounts[owner].answered += 1
+        return np.concatenate(parts)
+
+    @staticmethod
+    def _fail(answers: Answers, owners: list[_Account]) -> None:
+        for row, reason in sorted(answers.reasons.items()):
+            if owners[row].reason is None:
+                owners[row].reason = reason
+
+    def verify(self, edits: Edits, handles: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Raw scores ``(N, K)`` of a fresh pass over each image as it is saved: an 8-bit PNG, written and read back.
+
+        Goes past the memory, through the target itself and not its fastest way, and costs one question each; the
+        question is reserved for it, and where it fails and the search goes on the next one is.
+        """
+        accounts = [self._accounts[int(handle)] for handle in handles]
+        for account in accounts:
+            if account.asked >= account.budget:
+                raise BudgetError(f"unit {account.unit.key} has no question left to verify with")
+            account.asked += 1
+            account.answered += 1
+        self.total_asked += len(handles)
+        self.total_answered += len(handles)
+        bases = np.stack([account.unit.image for account in accounts])
+        images = edits.apply(bases)
+        saved = np.stack([decode_image(encode_png(image), "the saved image") for image in images])
+        answers = ask(self.target, saved, self.rows, pad=bases[0])
+        self._fail(answers, accounts)
+        return answers.scores

@@ -1,0 +1,150 @@
+"""Targets that are torch modules."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pinprick.errors import InputError
+from pinprick.models.preprocessing import Preprocess
+from pinprick.models.weights import weights_digest
+from pinprick.targets.base import Outputs, Target
+
+_AGREE = 1e-3
+"""Largest difference, relative to the largest score, at which another way of computing counts as the same network."""
+
+
+class TorchTarget(Target):
+    """Any ``torch.nn.Module`` from images to ``(N, K)`` scores.
+
+    The module is put into evaluation mode and moved to ``device``. Searches run on a copy with batch norm folded and
+    channels last where that can be traced and agrees with the module; verdicts come from the module itself.
+
+    Parameters
+    ----------
+    module : the network; takes ``(N, C, H, W)``, normalised if ``preprocess`` says so.
+    preprocess : what happens to pixel values before the module; None passes images in [0, 1].
+    device : ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …
+    dtype : of the passes; that of the module by default, float32 for one without parameters.
+    """
+
+    differentiable = True
+
+    def __init__(
+        self,
+        module: nn.Module,
+        outputs: Outputs = "auto",
+        *,
+        name: str | None = None,
+        preprocess: Preprocess | None = None,
+        device: str = "auto",
+        dtype: torch.dtype | None = None,
+        classes: int | None = None,
+        shape: tuple[int, int, int] | None = None,
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise InputError("model", f"a {type(module).__name__}, not a torch module", "Give a torch.nn.Module.")
+        super().__init__(name or type(module).__name__, outputs, classes=classes, shape=shape)
+        self.device = choose_device(device)
+        own = (value.dtype for value in module.parameters() if value.is_floating_point())
+        self.dtype = dtype or next(own, torch.float32)
+        self.was_training = module.training
+        self.module = module.eval().to(self.device, self.dtype)
+        self.preprocess = None if preprocess is None else preprocess.to(self.device, self.dtype)
+        self.engine = "dense"
+        self._fast: nn.Module | None = None
+        self._channels_last = False
+
+    def images(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        moved = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device, non_blocking=True)
+        return moved.to(self.dtype).div_(255)
+
+    @torch.inference_mode()
+    def raw(self, images: torch.Tensor) -> Any:
+        return self.module(self._normalised(images))
+
+    @torch.inference_mode()
+    def fast(self, images: torch.Tensor) -> Any:
+        if self._fast is None:
+            return self.module(self._normalised(images))
+        images = self._normalised(images)
+        if self._channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return self._fast(images)
+
+    def _normalised(self, images: torch.Tensor) -> torch.Tensor:
+        return images if self.preprocess is None else self.preprocess(images)
+
+    def prepare(self, images: torch.Tensor) -> None:
+        """Choose between the module as it is and a folded, channels-last copy; keeps whatever agrees."""
+        if not any(isinstance(layer, nn.Conv2d) for layer in self.module.modules()):
+            return
+        self._fast, self._channels_last, self.engine = None, False, "dense"
+        try:
+            exact = self.raw(images)
+        except Exception:
+            return
+        if not isinstance(exact, torch.Tensor) or not torch.isfinite(exact).all():
+            return
+        for fold in (True, False):
+            try:
+                copied = folded(self.module) if fold else copy.deepcopy(self.module)
+                self._fast, self._channels_last = copied.to(memory_format=torch.channels_last), True  # type: ignore[call-overload]
+                answer = self.fast(images)
+                same = answer.shape == exact.shape
+                scale = max(1.0, float(exact.abs().max()))
+                if same and float((answer - exact).abs().max()) <= _AGREE * scale:
+                    self.engine = "dense, batch norm folded, channels last" if fold else "dense, channels last"
+                    return
+            except Exception:  # noqa: S112 (whatever stops the shortcut, the module itself still works)
+                continue
+        self._fast, self._channels_last = None, False
+
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | {
+            "weights": weights_digest(self.module),
+            "engine": self.engine,
+            "device": self.device.type,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "preprocess": None
+            if self.preprocess is None
+            else {
+                "mean": self.preprocess.mean.flatten().tolist(),
+                "std": self.preprocess.std.flatten().tolist(),
+                "order": self.preprocess.order,
+            },
+        }
+
+
+def folded(module: nn.Module) -> nn.Module:
+    """A copy with each batch norm folded into the convolution before it; raises where torch.fx cannot trace it."""
+    with warnings.catch_warnings():
+        # The module warns of things that concern training, and of its own future, when it is imported.
+        warnings.simplefilter("ignore")
+        from torch.fx.experimental.optimization import fuse
+
+        fused: nn.Module = fuse(module)
+    return fused.eval()
+
+
+def choose_device(device: str) -> torch.device:
+    """``auto`` is CUDA where there is one.
+
+    Raises
+    ------
+    InputError : no such device here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError("--device", f"{device!r} cannot be used ({str(error).splitlines()[0]})", "Try cpu.") from None
+    return chosen

@@ -1,0 +1,101 @@
+"""The Python interface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import pinprick as pp
+from tests.conftest import digits_net
+
+OPTIONS: dict[str, Any] = {"limit": 4, "budget": 450, "baseline": "none"}
+
+
+def tensors(n: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
+    images = pp.load_images("digits:test")
+    assert images.labels is not None
+    return torch.from_numpy(images.stack(range(n))).float() / 255, torch.from_numpy(images.labels[:n])
+
+
+def test_modules_functions_and_targets_on_tensors_arrays_and_sets_give_one_answer() -> None:
+    x, y = tensors()
+    net = digits_net()
+    base = pp.attack(net, (x, y), **OPTIONS)
+    assert base.rows[0].n == 4
+    again = pp.attack(pp.TorchTarget(net), (np.rint(x.numpy() * 255).astype(np.uint8), y.tolist()), **OPTIONS)
+    assert again.table.equals(base.table)
+    by_function = pp.attack(net.forward, pp.image_set(x, y), **OPTIONS)
+    assert by_function.rows == base.rows
+
+
+def test_results_read_back_from_the_folder(tmp_path: Path) -> None:
+    x, y = tensors()
+    result = pp.attack(digits_net(), (x, y), out=tmp_path / "run", pixels=(1, 3), **OPTIONS)
+    assert pp.read_outcomes(tmp_path / "run").equals(result.table)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x * 255, r"floats from 0\.0 to 255"),
+        (lambda x: x - 0.5, "normalisation belongs into the target"),
+        (lambda x: x * float("nan"), "floats"),
+        (lambda x: x[0], "Give \\(N, C, H, W\\)"),
+        (lambda x: x.permute(0, 2, 3, 1), "1 or 3 channels"),
+        (lambda x: (x * 255).int(), "int32"),
+    ],
+)
+def test_images_that_are_not_in_zero_to_one_are_refused(change: Any, message: str) -> None:
+    x, y = tensors(5)
+    with pytest.raises(pp.InputError, match=message):
+        pp.attack(digits_net(), (change(x), y), **OPTIONS)
+
+
+def test_unknown_options_come_with_suggestions() -> None:
+    with pytest.raises(pp.InputError, match="Did you mean pixels"):
+        pp.attack(digits_net(), tensors(5), pixel=1)
+
+
+def test_what_was_decided_is_said() -> None:
+    said: list[str] = []
+    pp.attack(digits_net(), tensors(), say=said.append, **OPTIONS)
+    assert any("logits" in line for line in said)
+
+
+def test_every_public_name_is_there() -> None:
+    assert all(getattr(pp, name) is not None for name in pp.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = pp.nonsense
+
+
+@pytest.mark.parametrize("labels", [np.eye(10)[:5], [0.7] * 5, np.zeros((5, 1), int)])
+def test_labels_that_are_no_class_indices_are_refused(labels: Any) -> None:
+    with pytest.raises(pp.InputError, match="class indices"):
+        pp.attack(digits_net(), (tensors(5)[0], labels), **OPTIONS)
+
+
+def test_images_without_labels_need_a_word() -> None:
+    x, _ = tensors(5)
+    with pytest.raises(pp.InputError, match="labels may be None"):
+        pp.attack(digits_net(), x, **OPTIONS)  # type: ignore[arg-type]
+    with pytest.raises(pp.InputError, match="--labels predicted"):
+        pp.attack(digits_net(), (x, None), **OPTIONS)
+    assert pp.attack(digits_net(), (x, None), labels="predicted", **OPTIONS).images == 4
+
+
+def test_warnings_are_logged_by_default(caplog: pytest.LogCaptureFixture) -> None:
+    x, y = tensors()
+    pp.attack(digits_net(), (x, (y + 1) % 10), **OPTIONS)
+    assert any("under twice chance" in record.message for record in caplog.records)
+
+
+def test_a_double_model_stays_double() -> None:
+    import copy
+
+    net = copy.deepcopy(digits_net()).double()
+    pp.attack(net, tensors(), **OPTIONS)
+    assert next(net.parameters()).dtype == torch.float64
