@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from pinprick.data.image_set import ImageSet
@@ -13,6 +14,20 @@ from pinprick.errors import InputError
 from pinprick.streams import choice_seed, generator, image_digest
 from pinprick.targets.base import Target
 from pinprick.targets.passes import ask
+
+
+CLEAN_SCHEMA = pa.schema(
+    [
+        pa.field("image", pa.string(), nullable=False),
+        pa.field("image_digest", pa.string(), nullable=False),
+        pa.field("label", pa.int32()),
+        pa.field("predicted", pa.int32()),
+        pa.field("scores", pa.list_(pa.float64())),
+        pa.field("reason", pa.string()),
+    ]
+)
+"""The unchanged images of a run as the target scored them; ``predicted`` and ``scores`` are null where it failed,
+``label`` where the set has none."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +46,14 @@ class CleanPass:
     """What the clean pass found.
 
     ``images`` were scored, up to the last right one that is used; ``failed`` of them gave no finite scores.
+    ``scored`` holds a row for each of them (columns of :data:`CLEAN_SCHEMA`).
     """
 
     right: tuple[RightImage, ...]
     images: int
     failed: int
     first_reason: str | None
+    scored: pa.Table = field(repr=False)
 
     @property
     def accuracy(self) -> float | None:
@@ -52,7 +69,7 @@ def image_order(images: ImageSet, seed: int, *, shuffled: bool) -> NDArray[np.in
 
 
 def clean_pass(
-    target: Target, images: ImageSet, *, wanted: int, order: NDArray[np.int64], rows: int, predicted: bool
+    target: Target, images: ImageSet, *, wanted: int, order: NDArray[np.int64], rows_a_pass: int, predicted: bool
 ) -> CleanPass:
     """Score images in ``order`` until ``wanted`` right ones are found, or all are scored.
 
@@ -67,30 +84,37 @@ def clean_pass(
             f"--data {images.name}", "the images have no labels", "Give --labels predicted, or one sub-folder a class."
         )
     right: list[RightImage] = []
-    scored = failed = 0
+    rows: list[dict[str, object]] = []
+    failed = 0
     reason: str | None = None
-    for indices, pixels, scores, reasons in _scored(target, images, order, rows):
+
+    def done() -> CleanPass:
+        return CleanPass(tuple(right), len(rows), failed, reason, pa.Table.from_pylist(rows, schema=CLEAN_SCHEMA))
+
+    for indices, pixels, scores, reasons in _scored(target, images, order, rows_a_pass):
         for row, index in enumerate(indices):
-            scored += 1
+            name, digest = images.names[index], image_digest(pixels[row])
+            given = None if images.labels is None else int(images.labels[index])
+            rows.append({"image": name, "image_digest": digest, "label": given, "reason": reasons.get(row)})
             if row in reasons:
                 failed += 1
                 reason = reason or reasons[row]
                 continue
             guess = int(np.argmax(scores[row]))
-            label = guess if predicted or images.labels is None else int(images.labels[index])
+            rows[-1] |= {"predicted": guess, "scores": scores[row].tolist()}
+            label = guess if predicted or given is None else given
             check_label(images, index, label, scores.shape[1])
             if guess == label:
-                name = images.names[index]
-                right.append(RightImage(int(index), name, image_digest(pixels[row]), label, scores[row].copy()))
+                right.append(RightImage(int(index), name, digest, label, scores[row].copy()))
             if len(right) == wanted:
-                return CleanPass(tuple(right), scored, failed, reason)
-        if failed == scored and scored >= min(20, len(order)):
+                return done()
+        if failed == len(rows) and failed >= min(20, len(order)):
             raise InputError(
                 f"--model {target.name}",
-                f"it failed on each of the first {scored} unchanged images ({reason})",
-                "See what it returns for one image.",
+                f"it failed on each of the first {failed} unchanged images ({reason})",
+                "See what it returns for one image; a model that takes one image at a time needs --batch-size 1.",
             )
-    return CleanPass(tuple(right), scored, failed, reason)
+    return done()
 
 
 def check_label(images: ImageSet, index: int, label: int, classes: int) -> None:
@@ -106,9 +130,14 @@ def check_label(images: ImageSet, index: int, label: int, classes: int) -> None:
 def _scored(
     target: Target, images: ImageSet, order: NDArray[np.int64], rows: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float32], dict[int, str]]]:
+    shape: tuple[int, ...] | None = None
     for start in range(0, len(order), rows):
         indices = order[start : start + rows]
         pixels = images.stack(indices)
+        # A pass of its own may be all of another size: the searches take one size for all.
+        if shape is not None and pixels.shape[1:] != shape:
+            images.stack([order[0], indices[0]])
+        shape = pixels.shape[1:]
         check_shape(target, images, pixels.shape[1:])
         answers = ask(target, pixels, rows)
         yield indices, pixels, answers.scores, answers.reasons

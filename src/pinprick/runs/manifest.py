@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import platform
 from pathlib import Path
@@ -17,8 +19,6 @@ from pinprick.errors import InputError
 from pinprick.runs.spec import Spec
 from pinprick.runs.store import SCHEMA_VERSION
 from pinprick.targets.base import Target
-from pinprick.targets.outputs import with_noise
-from pinprick.targets.passes import ask
 
 
 def make_manifest(spec: Spec, target: Target, images: ImageSet, rows: int) -> dict[str, Any]:
@@ -35,41 +35,21 @@ def make_manifest(spec: Spec, target: Target, images: ImageSet, rows: int) -> di
         "passes": {"rows": rows, "engine": target.identity().get("engine", "dense")},
         "versions": versions(),
         "machine": machine(),
+        "data": {
+            "name": images.name,
+            "images": len(images),
+            "shape": list(images.image(0).shape),
+            "classes": None if images.classes is None else list(images.classes),
+        },
         "clean": None,
         "events": [],
     }
 
 
-PROBES = 8
-_PROBE_CLASSES = 32
-_PROBE_TOLERANCE = 1e-2
-
-
-def probe(target: Target, shape: tuple[int, ...], rows: int) -> list[list[float | None]]:
-    """What the target says of a few fixed noise images: tells a model that has changed behind an unchanged name.
-
-    Hashes of weights and code miss a function that reads its weights elsewhere, or a module whose ``forward`` is
-    another one.
-    """
-    noise = with_noise(np.zeros((0, *shape), np.uint8), PROBES)
-    scores = ask(target, noise, rows).scores[:, :_PROBE_CLASSES]
-    return [[float(f"{value:.6g}") if np.isfinite(value) else None for value in row] for row in scores.tolist()]
-
-
-def check_probe(folder: str, old: list[list[float | None]] | None, new: list[list[float | None]] | None) -> None:
-    """Raise InputError where a target answers otherwise than it did; differences under 1 % pass."""
-    if old is None or new is None:
-        return
-    before, after = (np.array(rows, dtype=float) for rows in (old, new))
-    if before.shape == after.shape:
-        known = ~np.isnan(before) & ~np.isnan(after)
-        scale = max(float(np.abs(before[known]).max(initial=0)), 1e-12)
-        gap = float(np.abs(before[known] - after[known]).max(initial=0)) / scale
-        if gap <= _PROBE_TOLERANCE:
-            return
-    raise InputError(
-        f"--out {folder}", "the model answers otherwise than when this run was begun", "Give another folder."
-    )
+def run_id(manifest: dict[str, Any]) -> str:
+    """What ties stored outcomes to their run: a digest of its identity and of the rows a pass."""
+    text = json.dumps([manifest["what"], manifest["passes"]["rows"]], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def check_same(folder: str, stored: dict[str, Any], now: dict[str, Any]) -> list[str]:

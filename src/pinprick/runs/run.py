@@ -18,8 +18,9 @@ from pinprick.data.sets import load_images
 from pinprick.errors import InputError, OutOfMemoryError, RunStoppedError
 from pinprick.outcomes import Outcome
 from pinprick.runs.clean import CleanPass, check_shape, clean_pass, image_order
-from pinprick.runs.manifest import check_probe, check_same, make_manifest, probe
+from pinprick.runs.manifest import check_same, make_manifest, run_id
 from pinprick.runs.plan import PlannedUnit, plan
+from pinprick.runs.same_model import SAME, SIMILAR, check_clean, merged, read_clean, write_clean
 from pinprick.runs.spec import Spec
 from pinprick.runs.store import Store, write_atomically
 from pinprick.runs.summary import Row, summarise
@@ -33,6 +34,8 @@ from pinprick.verify import verify
 
 ROWS_MIXED = 1e-3
 """Scores that change more than this with the rest of the batch are not those of one image."""
+MOSTLY_RIGHT = 0.6
+"""Clean accuracy under this is warned of where twice chance is more."""
 ALL_FAIL = 20
 """A run stops when this many units have ended and all of them failed."""
 
@@ -174,23 +177,27 @@ class _Run:
         self.spec, self.target, self.images, self.store, self.listener = spec, target, images, store, listener
         self.manifest: dict[str, Any] = {}
         self.rows = 0
+        self.same_conditions = True
+        self.repeats = target.deterministic
+        """Whether equal images get equal scores, as far as was seen."""
 
     def go(self, order: Any, started: float) -> RunResult:
         self._open_folder(int(order[0]))
-        self._check_model(order[:64].tolist())
+        self._check_rows(order[:64].tolist())
         self.store.log("start", images=len(order))
         clean = clean_pass(
             self.target,
             self.images,
             wanted=self.spec.wanted(),
             order=order,
-            rows=self.rows,
+            rows_a_pass=self.rows,
             predicted=self.spec.labels == "predicted",
         )
-        # The first pass of a labels-only or fresh target may have shown how many classes there are.
         self._tell_clean(clean)
+        self._check_pixels(clean)
+        widest = self._keep_clean(clean)
         if self.spec.retry_failed:
-            self._retry_failed()
+            self._retry_failed(clean)
         while True:
             try:
                 self._attack(clean)
@@ -203,38 +210,48 @@ class _Run:
         rows = summarise(table, names, self.spec.pixels, self.spec.goal)
         result = RunResult(self.spec, rows, clean.images, len(clean.right), seconds, table)
         self.store.log("done", seconds=round(seconds, 3))
-        if self.spec.out is not None:
+        if self.spec.out is not None and widest:
             summary = {name: value for name, value in result.as_dict().items() if name != "seconds"}
             write_atomically(self.spec.out / "summary.json", json.dumps(summary, indent=2) + "\n")
         return result
 
     def _open_folder(self, index: int) -> None:
-        """Check that the folder holds this run, or begin it; settles the number of rows a pass."""
+        """Check that the folder holds this run, or is free for it; settles the number of rows a pass.
+
+        The manifest of a new run is written once its images are known to be fit, so that a mistake leaves nothing
+        behind that the corrected command stumbles over.
+        """
         stored = self.store.manifest()
         if stored is not None:
             self.rows = int(stored["passes"]["rows"])
             now = make_manifest(self.spec, self.target, self.images, self.rows)
-            for difference in check_same(str(self.spec.out), stored, now):
-                self.listener.say(f"warning: continued under other conditions, {difference}")
-            self.manifest = stored
-            return
+            # Read as the run that wrote them, whether or not it is this one.
+            self.store.run_id = run_id(stored)
+            try:
+                differences = check_same(str(self.spec.out), stored, now)
+            except InputError:
+                if len(self.store.table()):
+                    raise
+                self.listener.say(f"{self.spec.out} holds another run without any outcome; it is begun anew")
+            else:
+                for difference in differences:
+                    self.listener.say(f"warning: continued under other conditions, {difference}")
+                self.same_conditions = not differences
+                self.manifest = stored
+                return
         wanted = self.spec.batch_size or default_rows(self.target)
         self.rows = fitting_rows(self.target, self.images.image(index), wanted) if self.target.local else wanted
         if self.rows < wanted:
             self.listener.say(f"memory is short: {self.rows} rows a pass in place of {wanted}")
         self.manifest = make_manifest(self.spec, self.target, self.images, self.rows)
-        self.store.write_manifest(self.manifest)
+        self.store.run_id = run_id(self.manifest)
 
-    def _check_model(self, indices: list[int]) -> None:
-        """Refuse a model that has changed since the run began; warn where scores depend on the images beside."""
+    def _check_rows(self, indices: list[int]) -> None:
+        """Warn where scores depend on the images beside, or on the place in a pass."""
         if not (self.target.local and self.target.deterministic):
             return
-        images = self.images.stack(indices)
-        drift = row_drift(self.target, images, self.rows)
-        if drift <= ROWS_MIXED:
-            answers = probe(self.target, images.shape[1:], self.rows)
-            check_probe(str(self.spec.out), self.manifest.get("probe"), answers)
-            self.manifest["probe"] = answers
+        drift = row_drift(self.target, self.images.stack(indices), self.rows)
+        self.repeats = drift <= ROWS_MIXED
         if drift > ROWS_MIXED:
             self.listener.say(
                 f"warning: scores of one image change by {drift:.1g} of their size with the images beside it. The "
@@ -247,30 +264,57 @@ class _Run:
             )
 
     def _tell_clean(self, clean: CleanPass) -> None:
-        """Warnings about the unchanged images; their figures go into the manifest."""
+        """Warnings about the unchanged images."""
         say, wanted = self.listener.say, self.spec.wanted()
         if len(clean.right) < wanted:
             say(f"only {len(clean.right)} of the {clean.images} images are classified right; {wanted} were asked for")
         if clean.failed:
             say(f"{clean.failed} unchanged images got no scores and count as wrong ({clean.first_reason})")
         classes = self.target.classes or 2
-        if clean.accuracy is not None and clean.accuracy < 2 / classes and self.spec.labels == "given":
+        # Twice chance, but of two or three classes that would be all or most.
+        low = min(2 / classes, MOSTLY_RIGHT)
+        if clean.accuracy is not None and clean.accuracy < low and self.spec.labels == "given":
+            under = "twice chance" if low < MOSTLY_RIGHT else f"{low:.0%}"
             say(
-                f"warning: clean accuracy is {clean.accuracy:.1%}, under twice chance for {classes} classes. Usual "
+                f"warning: clean accuracy is {clean.accuracy:.1%}, under {under} for {classes} classes. Usual "
                 "causes: the order of the classes (--classes), of the channels (--channel-order), or the "
                 "normalisation (--normalize)"
             )
-        self.manifest["clean"] = {
-            "images": clean.images,
-            "attacked": len(clean.right),
-            "failed": clean.failed,
-            "accuracy": clean.accuracy,
-        }
-        self.store.write_manifest(self.manifest)
 
-    def _retry_failed(self) -> None:
+    def _check_pixels(self, clean: CleanPass) -> None:
+        height, width = self.images.image(clean.right[0].index).shape[1:] if clean.right else (0, 0)
+        if clean.right and max(self.spec.pixels) > height * width:
+            raise InputError(
+                "--pixels", f"{max(self.spec.pixels)} of images with {height * width} pixels", "Give fewer."
+            )
+
+    def _keep_clean(self, clean: CleanPass) -> bool:
+        """Compare the unchanged images' scores with those of the run's beginning, and store them and the manifest.
+
+        Returns whether this call covers as many images as any before it.
+        """
+        old = read_clean(self.spec.out)
+        if old is not None and self.manifest["clean"] is not None and self.repeats:
+            check_clean(str(self.spec.out), old, clean.scored, SAME if self.same_conditions else SIMILAR)
+        stored = self.manifest["clean"]
+        widest = stored is None or clean.images >= stored["images"]
+        if widest:
+            self.manifest["clean"] = {
+                "images": clean.images,
+                "attacked": len(clean.right),
+                "failed": clean.failed,
+                "accuracy": clean.accuracy,
+            }
+        self.store.write_manifest(self.manifest)
+        if self.spec.out is not None:
+            write_clean(self.spec.out, clean.scored if stored is None else merged(old, clean.scored))
+        return widest
+
+    def _retry_failed(self, clean: CleanPass) -> None:
         table = self.store.table()
-        failed = table.filter(pc.equal(table["status"], "failed"))["key"].to_pylist()
+        planned = pa.array([unit.key for _, units in self._planned(clean) for unit in units], pa.string())
+        mine = pc.and_(pc.equal(table["status"], "failed"), pc.is_in(table["key"], planned))
+        failed = table.filter(mine)["key"].to_pylist()
         if failed:
             self.listener.say(f"trying {len(failed)} failed units again")
             self.store.forget(failed)
@@ -284,11 +328,6 @@ class _Run:
         """Attack every unit that has no outcome yet."""
         status = dict(zip(*(self.store.table()[name].to_pylist() for name in ("key", "status")), strict=True))
         groups = list(self._planned(clean))
-        height, width = self.images.image(clean.right[0].index).shape[1:] if clean.right else (0, 0)
-        if clean.right and max(self.spec.pixels) > height * width:
-            raise InputError(
-                "--pixels", f"{max(self.spec.pixels)} of images with {height * width} pixels", "Give fewer."
-            )
         keys = [unit.key for _, units in groups for unit in units]
         old = [status[key] for key in keys if key in status]
         self.listener.on_plan(len(keys), len(old))
@@ -318,6 +357,7 @@ class _Run:
         self.listener.say(f"memory ran out at {old} rows a pass: every unit starts again with {self.rows}")
         self.store.set_aside(f"rows-{old}")
         self.manifest["passes"]["rows"] = self.rows
+        self.store.run_id = run_id(self.manifest)
         self.manifest["events"].append({"event": "memory ran out", "rows": old, "next": self.rows})
         self.store.write_manifest(self.manifest)
         self.store.log("memory ran out", rows=old)

@@ -1,0 +1,96 @@
+"""Whether a continued run has the model and images it was begun with: told by the scores of the unchanged images.
+
+Hashes of weights and code miss a function that reads its weights elsewhere, and a module whose ``forward`` is another
+one. What the run's own images score misses little: only a model that agrees on every one of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pinprick.errors import InputError
+from pinprick.runs.clean import CLEAN_SCHEMA
+
+SAME = 1e-4
+"""Largest change of a score, relative to the spread of its row, under the same versions on the same machine."""
+SIMILAR = 1e-2
+"""The same under other versions or on another machine, where arithmetic goes in another order."""
+
+
+def check_clean(folder: str, old: pa.Table, new: pa.Table, tolerance: float) -> None:
+    """Compare the unchanged images' scores, stored and new (tables of :data:`pinprick.runs.clean.CLEAN_SCHEMA`).
+
+    Images that are in one of the tables only are passed over, and so are those without scores in one of them.
+
+    Raises
+    ------
+    InputError : an image has other pixels, or its scores differ by more than ``tolerance`` of their spread.
+    """
+    before = {row["image"]: row for row in old.to_pylist()}
+    for row in new.to_pylist():
+        was = before.get(row["image"])
+        if was is None:
+            continue
+        if was["image_digest"] != row["image_digest"]:
+            raise InputError(
+                f"--out {folder}",
+                f"image {row['image']!r} has changed since this run was begun",
+                "Give another folder.",
+            )
+        if was["scores"] is None or row["scores"] is None:
+            continue
+        if not _close(np.array(was["scores"]), np.array(row["scores"]), tolerance):
+            raise InputError(
+                f"--out {folder}",
+                f"the model answers otherwise than when this run was begun (image {row['image']!r}: class "
+                f"{was['predicted']} was foremost, now {row['predicted']}; scores differ by more than "
+                f"{tolerance:g} of their spread)",
+                "Give another folder.",
+            )
+
+
+def _close(old: NDArray[np.float64], new: NDArray[np.float64], tolerance: float) -> bool:
+    if len(old) != len(new):
+        # A model that gives labels only shows its classes one by one.
+        width = max(len(old), len(new))
+        old, new = (np.pad(scores, (0, width - len(scores))) for scores in (old, new))
+    spread = max(float(np.ptp(old)), float(np.ptp(new)))
+    return bool(float(np.abs(old - new).max()) <= tolerance * spread)
+
+
+def merged(old: pa.Table | None, new: pa.Table) -> pa.Table:
+    """The new rows, then those old ones that are not among them (a smaller --limit scores fewer images)."""
+    if old is None:
+        return new
+    known = set(new["image"].to_pylist())
+    rest = [row for row, name in enumerate(old["image"].to_pylist()) if name not in known]
+    return pa.concat_tables([new, old.take(pa.array(rest, pa.int64()))]).combine_chunks()
+
+
+def read_clean(folder: Path | None) -> pa.Table | None:
+    """The unchanged images of a run as its target scored them, None where the folder (or None) has no such file.
+
+    Raises
+    ------
+    InputError : the file cannot be read.
+    """
+    path = None if folder is None else folder / "clean.parquet"
+    if path is None or not path.exists():
+        return None
+    try:
+        with path.open("rb") as file:
+            return pq.read_table(file).cast(CLEAN_SCHEMA)
+    except (pa.ArrowInvalid, OSError, ValueError) as error:
+        raise InputError(f"clean scores {path}", f"cannot be read ({error})", "Give another folder.") from None
+
+
+def write_clean(folder: Path, table: pa.Table) -> None:
+    """Write the unchanged images' scores, atomically."""
+    part = folder / "clean.parquet.part"
+    pq.write_table(table, part, compression="zstd")
+    part.replace(folder / "clean.parquet")
