@@ -52,7 +52,7 @@ def test_a_model_that_has_changed_is_refused_and_what_is_stored_stays(change: st
     images = some_digits(12)
     small_run(target=CallableTarget(before, "logits", name="f"), images=images, out=out, limit=3, baseline="none")
     table = (out / "outcomes.parquet").read_bytes()
-    with pytest.raises(InputError, match="answers otherwise|9 classes"):
+    with pytest.raises(InputError, match=r"answers otherwise|9 classes"):
         small_run(target=CallableTarget(after, "logits", name="f"), images=images, out=out, limit=5, baseline="none")
     assert (out / "outcomes.parquet").read_bytes() == table
     again = small_run(
@@ -112,7 +112,7 @@ def test_clean_scores_are_compared_by_image() -> None:
     check_clean("run", old, rows(("b", "2", [1000.0, 1001.00005]), ("d", "4", [1.0, 2.0]), ("c", "3", [0, 1])), 1e-4)
     with pytest.raises(InputError, match="image 'b': class 1 was foremost, now 1"):
         check_clean("run", old, rows(("b", "2", [1000.001, 1001.0])), 1e-4)
-    with pytest.raises(InputError, match="image 'a' has changed"):
+    with pytest.raises(InputError, match="image 'a' is not what"):
         check_clean("run", old, rows(("a", "9", [0.0, 1.0])), 1e-4)
     check_clean("run", rows(("a", "1", [0.0, 1.0])), rows(("a", "1", [0.0, 1.0, 0.0])), 0)
     assert merged(old, rows(("b", "2", [5.0, 6.0])))["image"].to_pylist() == ["b", "a", "c"]
@@ -191,7 +191,7 @@ def test_a_first_attempt_that_fails_leaves_nothing_in_the_way(out: Path) -> None
         scores[batch[:, 0, 0, 0] == 0] = float("nan")
         return scores
 
-    with pytest.raises(InputError, match="failed on each of the first 12 unchanged images.*--batch-size 1"):
+    with pytest.raises(InputError, match=r"failed on each of the first 12 unchanged images.*--batch-size 1"):
         small_run(target=CallableTarget(noise_only, "logits", classes=10), images=images, out=out)
     with pytest.raises(InputError, match="64 pixels"):
         small_run(images=images, out=out, pixels=65)

@@ -53,7 +53,7 @@ class NetSpec:
 NETS: dict[str, NetSpec] = {
     "allconv": NetSpec(allconv, Recipe(epochs=8)),
     "nin": NetSpec(nin, Recipe(epochs=7)),
-    "vgg16": NetSpec(vgg16, Recipe(), smallest=16),
+    "vgg16": NetSpec(vgg16, Recipe(epochs=6), smallest=16),
     "resnet32": NetSpec(resnet32, Recipe(epochs=9, learning_rate=0.2)),
     "lenet": NetSpec(lenet, Recipe(epochs=8, learning_rate=0.02, bf16=False), smallest=16),
     "cnn": NetSpec(cnn, Recipe(epochs=20, batch=64, learning_rate=0.1, bf16=False), smallest=4),

@@ -15,7 +15,6 @@ from pinprick.streams import choice_seed, generator, image_digest
 from pinprick.targets.base import Target
 from pinprick.targets.passes import ask
 
-
 CLEAN_SCHEMA = pa.schema(
     [
         pa.field("image", pa.string(), nullable=False),
