@@ -49,9 +49,19 @@ class OutputsError(InputError):
     """What a classifier puts out could not be understood (logits, probabilities or labels?)."""
 
 
+def message(error: BaseException) -> str:
+    """What an exception says, as text that a file can hold; foreign ones may raise when they are asked for it."""
+    try:
+        text = str(error)
+    except (Exception, SystemExit) as inner:
+        return f"its message cannot be shown ({type(inner).__name__})"
+    # Half of a surrogate pair cannot be written to JSON or Parquet.
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def one_line(error: BaseException) -> str:
     """``ValueError: what it says``, on one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"
+    return f"{type(error).__name__}: {' '.join(message(error).split()) or 'no message'}"
 
 
 class BudgetError(PinprickError):
