@@ -3,37 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from pinprick.intervals import wilson
+from pinprick.metrics.bootstrap import share_intervals
+from pinprick.metrics.columns import fooled
 
-RESAMPLES = 2000
+Method = Literal["wilson", "bootstrap"]
 
 
-def rate_interval(successes: Sequence[bool], images: Sequence[str]) -> tuple[float, float]:
-    """A 95 % interval of a success rate.
+@dataclass(frozen=True)
+class Rate:
+    """``successes`` of ``n`` as a fraction with its 95 % interval; ``rate`` is None for ``n`` = 0."""
+
+    successes: int
+    n: int
+    rate: float | None
+    interval: tuple[float, float]
+    method: Method
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return asdict(self) | {"interval": list(self.interval)}
+
+
+def rate(successes: NDArray[np.bool_] | Sequence[bool], images: NDArray[Any] | Sequence[Any]) -> Rate:
+    """A success rate with its 95 % interval.
 
     Wilson's where every unit is an image of its own; where one image gives several units, which succeed and fail
-    together, the percentile bootstrap over images (2 000 resamples, seed 0). A rate of exactly 0 or 1 leaves nothing
-    to resample: then Wilson's with the number of images for n, which is the cautious one.
+    together, the bootstrap over images (:mod:`pinprick.metrics.bootstrap`).
 
     Parameters
     ----------
     successes : of each unit, whether it succeeded.
-    images : of each unit, the image it belongs to.
+    images : of each unit, the image it belongs to (its name or number).
     """
     flags = np.asarray(successes, float)
-    if not len(flags):
-        return 0.0, 1.0
     names, owner = np.unique(np.asarray(images), return_inverse=True)
+    won = int(flags.sum())
     if len(names) == len(flags):
-        return wilson(int(flags.sum()), len(flags))
-    if flags.min() == flags.max():
-        return wilson(int(flags[0]) * len(names), len(names))
-    wins = np.bincount(owner, weights=flags)
-    units = np.bincount(owner)
-    drawn = np.random.default_rng(0).integers(0, len(names), (RESAMPLES, len(names)))
-    rates = wins[drawn].sum(axis=1) / units[drawn].sum(axis=1)
-    low, high = np.quantile(rates, [0.025, 0.975])
-    return float(low), float(high)
+        return Rate(won, len(flags), won / len(flags) if len(flags) else None, wilson(won, len(flags)), "wilson")
+    wins = np.bincount(owner, weights=flags).astype(float)[:, None]
+    low, high = share_intervals(wins, np.bincount(owner).astype(float))
+    return Rate(won, len(flags), won / len(flags), (float(low[0]), float(high[0])), "bootstrap")
+
+
+def proportion(successes: int, n: int) -> Rate:
+    """``successes`` of ``n`` images, each of which counts once."""
+    return Rate(successes, n, successes / n if n else None, wilson(successes, n), "wilson")
+
+
+def success_rate(table: pa.Table) -> Rate:
+    """Share of units whose saved image meets the goal (paper, section 4); failed units count as not fooled."""
+    return rate(fooled(table), table["image"].to_pylist())
+
+
+def rate_interval(successes: Sequence[bool], images: Sequence[str]) -> tuple[float, float]:
+    """The interval of :func:`rate`."""
+    return rate(successes, images).interval

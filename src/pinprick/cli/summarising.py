@@ -1,0 +1,198 @@
+"""What `pinprick summary` does: every measure of stored runs, for people or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import typer
+
+from pinprick.cli.tables import figure, print_rows, print_table
+from pinprick.metrics.pairs import ClassPairs
+from pinprick.metrics.rates import Rate
+from pinprick.metrics.spread import Spread
+from pinprick.runs.measures import Measures, RowMeasures, measures
+
+TOP_PAIRS = 3
+MOST_CLASSES = 12
+"""Numbers of reached classes that get a column of their own."""
+_SPREAD = ("n", "mean", "95 % interval", "median", "5 % to 95 %")
+
+
+def print_summaries(folders: Sequence[Path], *, as_json: bool) -> None:
+    """Print the measures of each folder.
+
+    Raises
+    ------
+    InputError : one of them cannot be read; then nothing is printed.
+    """
+    runs = [measures(folder) for folder in folders]
+    if as_json:
+        typer.echo(json.dumps({"runs": [run.as_dict() for run in runs]}))
+        return
+    for number, run in enumerate(runs):
+        if number:
+            typer.echo("\n")
+        _print(run)
+
+
+def _print(run: Measures) -> None:
+    targets = f" ({run.targets})" if run.goal == "targeted" else ""
+    typer.echo(f"{run.folder}: {run.model} on {run.data}, {run.goal}{targets}, {run.budget:,} questions a unit")
+    if run.attacked is not None:
+        rate = figure(run.clean_accuracy, "{:.1%}")
+        typer.echo(f"{run.attacked} right images of {run.images} scored, clean accuracy {rate}")
+    _state(run)
+    if not run.units:
+        return
+    typer.echo()
+    print_rows(row.row for row in run.rows)
+    for section in (_other, _against, _budget, _first_hit, _confidence, _reached, _pairs, _distortion, _places):
+        section(run)
+
+
+def _state(run: Measures) -> None:
+    """What keeps the figures from being those of a whole run."""
+    if run.attacked is None:
+        typer.echo("unfinished: it was stopped before the unchanged images were scored")
+    elif not run.finished:
+        of = "" if run.units_expected is None else f" of {run.units_expected:,}"
+        typer.echo(
+            f"unfinished: {run.units:,}{of} units have ended. Fooled ones end first, so that rates may still fall"
+        )
+    left_out = max((row.left_out for row in run.rows), default=0)
+    if left_out:
+        typer.echo(f"images with targets still to come are left out, up to {left_out} a row")
+    for failure in run.failures:
+        listed = ", ".join(failure.images[:3]) + (", …" if len(failure.images) > 3 else "")
+        typer.echo(f"failed units, in n and not fooled: {failure.count} with {failure.reason!r} (of {listed})")
+    if run.attacked is not None and not run.units:
+        typer.echo("no unit has ended, so there is nothing to measure")
+
+
+def _section(title: str, header: Sequence[str], lines: Iterable[tuple[RowMeasures, Sequence[str]]]) -> None:
+    """A table whose lines begin with attack and pixels; nothing where there are no lines."""
+    whole = [(each.row.attack, str(each.row.pixels), *cells) for each, cells in lines]
+    if whole:
+        typer.echo(f"\n{title}")
+        print_table(("attack", "pixels", *header), whole, left=("attack", "pairs"))
+
+
+def _other(run: Measures) -> None:
+    others = [row.other_row for row in run.rows if row.other_row is not None and row.other_row.n]
+    if others:
+        typer.echo("\nThe same outcomes counted by " + ("target" if run.goal == "untargeted-derived" else "image"))
+        print_rows(others)
+
+
+def _against(run: Measures) -> None:
+    lines = []
+    for each in run.against_baseline:
+        pair = each.paired
+        if pair.n:
+            low, high = pair.interval
+            rates = (f"{pair.attack_rate:.1%}", f"{pair.baseline_rate:.1%}", f"{pair.difference:+.1%}")
+            only = (str(pair.attack_only), str(pair.baseline_only), f"{pair.p_value:.2g}")
+            names = (each.attack, str(each.pixels), each.baseline, str(pair.n))
+            lines.append((*names, *rates, f"{low:+.1%} to {high:+.1%}", *only))
+    if lines:
+        typer.echo("\nBeside the baseline, on the units that both have")
+        header = ("attack", "pixels", "baseline", "n", "rate", "baseline's", "difference", "95 % interval")
+        print_table((*header, "only attack", "only baseline", "p"), lines, left=("attack", "baseline"))
+
+
+def _budget(run: Measures) -> None:
+    end = max((row.budget.budgets[-1] for row in run.rows if row.budget.n), default=0)
+    points = [10**power for power in range(1, 19) if 10**power < end] + [end]
+    _section(
+        "Success against budget: share fooled within so many questions a unit",
+        [f"{point:,}" for point in points],
+        [(row, [figure(row.budget.at(point), "{:.1%}") for point in points]) for row in run.rows if row.budget.n],
+    )
+
+
+def _spread(found: Spread, form: str) -> list[str]:
+    """The figures of a spread, under the header ``_SPREAD``."""
+    low, high = found.interval or (None, None)
+    return [
+        str(found.n),
+        form.format(found.mean),
+        "-" if found.interval is None else f"{figure(low, form)} to {figure(high, form)}",
+        form.format(found.median),
+        f"{form.format(found.p5)} to {form.format(found.p95)}",
+    ]
+
+
+def _first_hit(run: Measures) -> None:
+    found = [(row, row.questions.first_hit) for row in run.rows]
+    lines = [(row, _spread(hits, "{:,.0f}")) for row, hits in found if hits is not None]
+    _section("Questions up to the first hit, of fooled " + _counted(run), _SPREAD, lines)
+
+
+def _confidence(run: Measures) -> None:
+    lines = [(row, _spread(row.confidence, "{:.1%}")) for row in run.rows if row.confidence is not None]
+    _section("Confidence in the wrong class, of fooled " + _counted(run), _SPREAD, lines)
+
+
+def _counted(run: Measures) -> str:
+    return "images" if run.goal == "untargeted-derived" else "units"
+
+
+def _reached(run: Measures) -> None:
+    found = [(row, row.reached) for row in run.rows if row.reached is not None]
+    numbers = range(min(max((len(each.counts) for _, each in found), default=0), MOST_CLASSES))
+    lines = []
+    for row, each in found:
+        mean = "-" if each.reached is None else f"{each.reached.mean:.2f}"
+        lines.append((row, (str(each.images), mean, *(str(each.counts[number]) for number in numbers))))
+    header = ("images", "mean", *(str(number) for number in numbers))
+    _section("Target classes reached: of how many images so many", header, lines)
+
+
+def _pairs(run: Measures) -> None:
+    lines = []
+    for row in run.rows:
+        found = [pair for pair in row.pairs.pairs if pair.rate.successes]
+        found.sort(key=lambda pair: (-pair.rate.successes, pair.rate.n, pair.original, pair.target))
+        listed = [
+            f"{run.class_name(pair.original)} -> {run.class_name(pair.target)} ({pair.rate.successes} of {pair.rate.n})"
+            for pair in found[:TOP_PAIRS]
+        ]
+        if found:
+            lines.append((row, (", ".join(listed), *_most(run, row.pairs))))
+    _section("Class pairs, the most frequent", ("pairs", "most from", "most into"), lines)
+
+
+def _most(run: Measures, pairs: ClassPairs) -> list[str]:
+    """The class with the most successes as original and as target."""
+
+    def text(totals: Sequence[Rate]) -> str:
+        top = max(range(len(totals)), key=lambda index: totals[index].successes)
+        return f"{run.class_name(top)} ({totals[top].successes} of {totals[top].n})"
+
+    return [text(pairs.as_original), text(pairs.as_target)]
+
+
+def _distortion(run: Measures) -> None:
+    lines = []
+    for row in run.rows:
+        if row.distortion is not None:
+            lengths = (("{:.2f}", row.distortion.l0), ("{:.2f}", row.distortion.l2), ("{:.2f}", row.distortion.linf))
+            means = [form.format(each.mean) for form, each in lengths]
+            lines.append((row, [*_spread(row.distortion.channel, "{:.1f}"), *means]))
+    title = "Distortion of fooled units: change of a channel of the changed pixels (0 to 255), mean norms (0 to 1)"
+    _section(title, (*_SPREAD, "L0", "L2", "Linf"), lines)
+
+
+def _places(run: Measures) -> None:
+    lines = []
+    for row in run.rows:
+        if row.place is not None and row.place.middle is not None:
+            counts = row.place.counts
+            where, column = divmod(int(counts.argmax()), counts.shape[1])
+            most = f"{where}, {column} ({int(counts.max())} of {row.place.successes})"
+            shares = (f"{row.place.middle:.1%}", f"{row.place.middle_area:.1%}")
+            lines.append((row, (str(row.place.pixels), *shares, most)))
+    header = ("changed", "in the middle", "middle's area", "most often: row, column")
+    _section("Place of the pixels that fooled", header, lines)

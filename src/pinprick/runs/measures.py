@@ -1,0 +1,317 @@
+"""All measures of a run's folder, finished or not, from its outcomes and manifest alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pinprick.errors import InputError
+from pinprick.metrics.budget import BudgetCurve, success_by_budget
+from pinprick.metrics.columns import class_count, select
+from pinprick.metrics.confidence import confidence
+from pinprick.metrics.derived import by_image, complete_images
+from pinprick.metrics.distortion import Distortion, distortion
+from pinprick.metrics.paired import Paired, paired
+from pinprick.metrics.pairs import ClassPairs, class_pairs
+from pinprick.metrics.place import Place, place
+from pinprick.metrics.questions import Questions, questions
+from pinprick.metrics.reach import ReachedClasses, reached_classes
+from pinprick.metrics.spread import Spread
+from pinprick.runs.store import read_manifest, read_outcomes
+from pinprick.runs.summary import DERIVED, Row, summary_row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class RowMeasures:
+    """Every measure of one attack at one number of pixels.
+
+    ``row`` is what `pinprick attack` prints. ``other_row`` counts the same outcomes the other way: of a targeted run
+    with all targets by image (untargeted-derived), of a derived one by unit (targeted); None elsewhere. ``left_out``
+    images of a derived row have targets still to come and do not count.
+
+    ``confidence``, ``questions`` and ``budget`` are over what ``row`` counts. ``reached`` (None without all targets),
+    ``pairs``, ``distortion`` (None without a success or without the colours before) and ``place`` (None where the size
+    of the images is not known) are over units.
+    """
+
+    row: Row
+    other_row: Row | None
+    left_out: int
+    confidence: Spread | None
+    questions: Questions
+    budget: BudgetCurve
+    reached: ReachedClasses | None
+    pairs: ClassPairs
+    distortion: Distortion | None
+    place: Place | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return {name: value.as_dict() if hasattr(value, "as_dict") else value for name, value in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class AgainstBaseline:
+    """The attack beside the random baseline at one number of pixels, over what the rows count."""
+
+    attack: str
+    baseline: str
+    pixels: int
+    goal: str
+    paired: Paired
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return vars(self) | {"paired": self.paired.as_dict()}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """``count`` units failed for this reason, on these ``images``."""
+
+    reason: str
+    count: int
+    images: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return vars(self) | {"images": list(self.images)}
+
+
+@dataclass(frozen=True)
+class Measures:
+    """All measures of one run.
+
+    Parameters
+    ----------
+    folder : the run's folder, as given.
+    model, data, goal, targets, stop, seed : as the run was asked for; ``budget`` is questions a unit.
+    classes : class names in the order of the labels, None where the set has none; ``class_count`` is K.
+    shape : ``(C, H, W)`` of the images, None where the manifest does not tell.
+    images, attacked, clean_accuracy : images scored before the attack, right ones taken, and their share; None where
+        the run was stopped before that was known.
+    units, units_expected : units that have ended, and that the run has in all; None where that is not known.
+    rows : attack by attack, the baseline last, then by number of pixels.
+    """
+
+    folder: str
+    model: str
+    data: str
+    goal: str
+    targets: str
+    stop: str
+    seed: int
+    budget: int
+    classes: tuple[str, ...] | None
+    class_count: int
+    shape: tuple[int, int, int] | None
+    images: int | None
+    attacked: int | None
+    clean_accuracy: float | None
+    units: int
+    units_expected: int | None
+    failures: tuple[Failure, ...]
+    rows: tuple[RowMeasures, ...]
+    against_baseline: tuple[AgainstBaseline, ...]
+    manifest: dict[str, Any] = field(repr=False)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every unit of the run has ended."""
+        return self.units_expected is not None and self.units >= self.units_expected
+
+    @property
+    def failed(self) -> int:
+        """Units that failed."""
+        return sum(failure.count for failure in self.failures)
+
+    def class_name(self, index: int) -> str:
+        """The name of a class, its number where it has none."""
+        return self.classes[index] if self.classes is not None and index < len(self.classes) else str(index)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The object that `pinprick summary --json` prints for the run; without the manifest."""
+        lists = ("failures", "rows", "against_baseline")
+        plain = {name: value for name, value in vars(self).items() if name not in (*lists, "manifest")}
+        return (
+            {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+            | {"finished": self.finished, "failed": self.failed}
+            | {name: [each.as_dict() for each in getattr(self, name)] for name in lists}
+        )
+
+
+def measures(folder: str | Path) -> Measures:
+    """All measures of a run's folder, finished or not.
+
+    Raises
+    ------
+    InputError : no such folder, no run in it, written by a newer pinprick, or a file that cannot be read.
+    """
+    manifest = _manifest(Path(folder))
+    table = read_outcomes(folder)
+    spec, data = manifest["what"]["spec"], manifest.get("data") or {}
+    given, clean = manifest.get("given") or {}, manifest.get("clean") or {}
+    classes, shape = data.get("classes"), data.get("shape")
+    count = max(class_count(table), len(classes or ()))
+    attacks = [spec["attack"], *(name for name in manifest["what"]["attacks"] if name != spec["attack"])]
+    every_target = spec["goal"] != "untargeted" and spec["targets"] == "all"
+    targets = max(count - 1, 0) if every_target else 1
+    # Without a single outcome K is a guess, the names of a set's classes being fewer than the model's at times.
+    known = not every_target or len(table) > 0
+    attacked = clean.get("attacked")
+    expected = None
+    if attacked is not None and (known or not attacked):
+        expected = max(attacked, _images(table)) * targets * len(attacks) * len(spec["pixels"])
+    rows, against = measure(
+        table,
+        attacks=attacks,
+        pixels=spec["pixels"],
+        goal=spec["goal"],
+        classes=count,
+        targets=targets,
+        budget=spec["budget"],
+        shape=None if shape is None else (shape[0], shape[1], shape[2]),
+    )
+    return Measures(
+        folder=str(folder),
+        model=str(given.get("model")),
+        data=str(given.get("data")),
+        goal=spec["goal"],
+        targets=spec["targets"],
+        stop=spec["stop"],
+        seed=spec["seed"],
+        budget=spec["budget"],
+        classes=None if classes is None else tuple(classes),
+        class_count=count,
+        shape=None if shape is None else (shape[0], shape[1], shape[2]),
+        images=clean.get("images"),
+        attacked=attacked,
+        clean_accuracy=clean.get("accuracy"),
+        units=len(table),
+        units_expected=expected,
+        failures=_failures(table),
+        rows=rows,
+        against_baseline=against,
+        manifest=manifest,
+    )
+
+
+def measure(
+    table: pa.Table,
+    *,
+    attacks: Sequence[str],
+    pixels: Sequence[int],
+    goal: str,
+    classes: int,
+    targets: int,
+    budget: int | None = None,
+    shape: tuple[int, int, int] | None = None,
+) -> tuple[tuple[RowMeasures, ...], tuple[AgainstBaseline, ...]]:
+    """The measures of a table of outcomes: of each attack at each number of pixels, and of the first beside the others.
+
+    Parameters
+    ----------
+    goal : ``untargeted``, ``targeted`` or ``untargeted-derived``: what the rows count.
+    classes : K. ``targets``: targeted units an image, K - 1 or 1.
+    budget : questions a unit that the run allowed.
+    shape : ``(C, H, W)`` of the images.
+    """
+    rows: list[RowMeasures] = []
+    counted: dict[tuple[str, int], pa.Table] = {}
+    for attack in attacks:
+        for number in pixels:
+            units = select(table, attack, number)
+            whole, left_out = complete_images(units, targets)
+            derived = goal == DERIVED
+            own = counted[attack, number] = by_image(whole) if derived else units
+            other = None
+            if derived:
+                other = summary_row(units, attack, number, "targeted")
+            elif goal == "targeted" and targets == classes - 1:
+                other = summary_row(whole, attack, number, DERIVED)
+            rows.append(
+                RowMeasures(
+                    row=summary_row(whole if derived else units, attack, number, goal),
+                    other_row=other,
+                    left_out=left_out if derived else 0,
+                    confidence=confidence(own),
+                    questions=questions(own),
+                    budget=success_by_budget(own, budget),
+                    reached=reached_classes(units, classes),
+                    pairs=class_pairs(units, classes),
+                    distortion=distortion(units),
+                    place=None if shape is None else place(units, shape[1], shape[2]),
+                )
+            )
+    against = tuple(
+        AgainstBaseline(attacks[0], other, number, goal, paired(counted[attacks[0], number], counted[other, number]))
+        for other in attacks[1:]
+        for number in pixels
+    )
+    return tuple(rows), against
+
+
+def outcomes(folder: str | Path) -> pd.DataFrame:
+    """The outcomes of a run's folder as a pandas data frame, sorted by key; whole numbers that may be missing stay so.
+
+    Without pandas, :func:`pinprick.read_outcomes` gives the same as a pyarrow table.
+
+    Raises
+    ------
+    InputError : pandas is not installed, no such folder, no run in it, or a file that cannot be read.
+    """
+    try:
+        import pandas as pd
+    except ImportError:
+        raise InputError(
+            "data frame", "pandas is not installed", "Use pip install 'pinprick[pandas]', or pinprick.read_outcomes."
+        ) from None
+    _manifest(Path(folder))
+    whole = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    frame: pd.DataFrame = read_outcomes(folder).to_pandas(types_mapper=whole.get)
+    return frame
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder that must hold a run."""
+    if not folder.is_dir():
+        wrong = "it is a file" if folder.exists() else "there is no such folder"
+        raise InputError(f"run folder {folder}", wrong, "Give the folder that was given to --out.")
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise InputError(
+            f"run folder {folder}", "there is no run in it (no manifest.json)", "Give what was given to --out."
+        )
+    what = manifest.get("what")
+    spec = what.get("spec") if isinstance(what, dict) else None
+    wanted = {"attack", "pixels", "goal", "targets", "budget", "stop", "seed"}
+    missing = sorted(wanted - set(spec)) if isinstance(spec, dict) else sorted(wanted)
+    if missing or not isinstance(what, dict) or not isinstance(what.get("attacks"), dict):
+        raise InputError(
+            f"manifest {folder / 'manifest.json'}",
+            f"it does not say {', '.join(missing) or 'the attacks'} of the run",
+            "Give a folder that pinprick attack has written.",
+        )
+    return manifest
+
+
+def _images(table: pa.Table) -> int:
+    return int(pc.count_distinct(table["image"]).as_py())
+
+
+def _failures(table: pa.Table) -> tuple[Failure, ...]:
+    """Failed units by reason, the most frequent first."""
+    failed = table.filter(pc.equal(table["status"], "failed"))
+    images: dict[str, list[str]] = {}
+    for reason, image in zip(failed["reason"].to_pylist(), failed["image"].to_pylist(), strict=True):
+        images.setdefault(reason or "no reason given", []).append(image)
+    found = [Failure(reason, len(names), tuple(sorted(set(names)))) for reason, names in images.items()]
+    return tuple(sorted(found, key=lambda failure: (-failure.count, failure.reason)))
