@@ -13,6 +13,7 @@ from pinprick.errors import InputError
 
 Kind = Literal["untargeted", "targeted", "reduce"]
 Scores = NDArray[np.floating]
+"""Raw scores ``(N, K)`` or ``(K,)``: float32, or float64 where the classifier gives that."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,9 @@ class Goal:
             raise InputError("goal", f"{self.kind} with bound {self.bound}", "Only reduce has a bound.")
 
     def check(self, label: int, classes: int) -> None:
-        """Raise InputError where the goal makes no sense for an image of class ``label``."""
+        """Raise InputError where ``label`` is none of ``classes``, or the goal makes no sense for an image of it."""
+        if not 0 <= label < classes:
+            raise InputError("label", f"{label} of {classes} classes", f"Labels go from 0 to {classes - 1}.")
         if self.target is not None and not 0 <= self.target < classes:
             raise InputError("target class", f"{self.target} of {classes} classes", f"Use 0 to {classes - 1}.")
         if self.target == label:
@@ -69,10 +72,9 @@ class GoalRows:
 
     def fitness(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """What a search minimises, ``(N,)``: f_y, or -f_t for targeted goals (paper, section 3.3)."""
-        every = np.arange(len(self.labels))
         targeted = self.targets >= 0
         wanted = np.where(targeted, self.targets, self.labels)
-        return np.where(targeted, -1.0, 1.0) * probabilities[every, wanted]
+        return np.where(targeted, -1.0, 1.0) * _of_class(probabilities, wanted)
 
     def met(self, scores: Scores, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether the goal is reached, ``(N,)``: decided by the argmax of the raw scores (first class on a tie).
@@ -81,11 +83,20 @@ class GoalRows:
         """
         predicted = np.argmax(np.nan_to_num(scores, nan=-np.inf), axis=1)
         reached = np.where(self.targets >= 0, predicted == self.targets, predicted != self.labels)
-        every = np.arange(len(self.labels))
         reduce = ~np.isnan(self.bounds)
-        under = probabilities[every, self.labels] < np.where(reduce, self.bounds, 0.0)
+        under = _of_class(probabilities, self.labels) < np.where(reduce, self.bounds, 0.0)
         done: NDArray[np.bool_] = np.where(reduce, under, reached) & ~np.isnan(scores).any(axis=1)
         return done
+
+
+def _of_class(probabilities: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Of each row the probability of one class, ``(N,)``; 0 for a class that the rows do not reach.
+
+    Rows made of labels whose number is not known reach as far as the labels that have shown up.
+    """
+    reached = classes < probabilities.shape[1]
+    found = probabilities[np.arange(len(classes)), np.where(reached, classes, 0)]
+    return np.where(reached, found, 0.0)
 
 
 def softmax(logits: Scores) -> NDArray[np.float64]:

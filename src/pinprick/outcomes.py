@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pinprick.edits import Edits
+from pinprick.goals import Scores
 from pinprick.units import Unit
 
 Status = Literal["fooled", "held", "failed", "skipped"]
@@ -31,7 +29,7 @@ class Candidate:
 
     unit: Unit
     edits: Edits | None
-    scores_after: NDArray[np.float32] | None
+    scores_after: Scores | None
     asked: int
     answered: int
     first_hit: int | None = None
@@ -63,7 +61,7 @@ class Outcome:
     confidence_before: float
     predicted_after: int | None
     confidence_after: float | None
-    scores_after: NDArray[np.float32] | None
+    scores_after: Scores | None
     reason: str | None = None
     success_float: bool | None = None
     gradients: int = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pinprick.goals import Goal
+from pinprick.goals import Goal, Scores
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Unit:
     attack: str
     pixels: int
     seed: str
-    scores: NDArray[np.float32] = field(repr=False)
+    scores: Scores = field(repr=False)
 
     @property
     def key(self) -> str:

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinprick.edits import Edits
-from pinprick.goals import GoalRows
+from pinprick.goals import GoalRows, Scores
 from pinprick.outcomes import Candidate, Outcome, Status
 from pinprick.units import Unit
 
-Probabilities = Callable[[NDArray[np.float32]], NDArray[np.float64]]
+Probabilities = Callable[[Scores], NDArray[np.float64]]
 
 
 def edited_image(unit: Unit, edits: Edits) -> NDArray[np.uint8]:
@@ -21,7 +21,7 @@ def edited_image(unit: Unit, edits: Edits) -> NDArray[np.uint8]:
     return image
 
 
-def goal_met(unit: Unit, scores: NDArray[np.float32], probabilities: Probabilities) -> bool:
+def goal_met(unit: Unit, scores: Scores, probabilities: Probabilities) -> bool:
     """Whether scores ``(K,)`` meet the unit's goal."""
     rows = GoalRows.of([unit.goal], [unit.label])
     return bool(rows.met(scores[None], probabilities(scores[None]))[0])

@@ -7,7 +7,7 @@ import pytest
 from pinprick.errors import one_line
 
 
-class Mute(Exception):
+class MuteError(Exception):
     """Has no text to show: even asking for it raises."""
 
     def __init__(self, inner: BaseException) -> None:
@@ -25,7 +25,7 @@ def test_a_message_is_put_on_one_line() -> None:
 
 @pytest.mark.parametrize("inner", [ZeroDivisionError("no text"), SystemExit(1), RecursionError()])
 def test_an_exception_that_cannot_say_what_it_is_still_has_a_line(inner: BaseException) -> None:
-    assert one_line(Mute(inner)) == f"Mute: its message cannot be shown ({type(inner).__name__})"
+    assert one_line(MuteError(inner)) == f"MuteError: its message cannot be shown ({type(inner).__name__})"
 
 
 def test_a_text_that_no_file_can_hold_is_made_one_that_it_can() -> None:
@@ -35,4 +35,4 @@ def test_a_text_that_no_file_can_hold_is_made_one_that_it_can() -> None:
 
 def test_ctrl_c_is_let_through() -> None:
     with pytest.raises(KeyboardInterrupt):
-        one_line(Mute(KeyboardInterrupt()))
+        one_line(MuteError(KeyboardInterrupt()))

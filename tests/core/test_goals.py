@@ -44,3 +44,22 @@ def test_softmax_keeps_confident_rows_apart() -> None:
     """In single precision both would be exactly 1, and a search would see no slope."""
     first, second = softmax(np.array([[40.0, 0.0], [30.0, 0.0]], np.float32))[:, 1]
     assert 0 < first < second
+
+
+def test_a_class_that_the_rows_do_not_reach_has_no_probability() -> None:
+    """Labels widen rows as they show up; before it does, a class is as likely as one that was never seen."""
+    rows = np.array([[0.0, 1.0], [1.0, 0.0]])
+    goals = GoalRows.of([Goal("targeted", 5), Goal("reduce", bound=0.5)], [1, 7])
+    assert goals.fitness(rows).tolist() == [0, 0]
+    assert goals.met(rows, rows).tolist() == [False, True]
+    assert GoalRows.of([Goal(), Goal("targeted", 1)], [7, 0]).met(rows[:1].repeat(2, 0), rows).tolist() == [True, True]
+
+
+def test_a_label_that_is_no_class_is_refused() -> None:
+    with pytest.raises(InputError, match="label: 10 of 10 classes"):
+        Goal().check(10, 10)
+
+
+def test_scores_that_only_double_precision_tells_apart_are_told_apart() -> None:
+    scores = np.array([[1e9, 1e9 + 1e-6]])
+    assert GoalRows.of([Goal()], [0]).met(scores, softmax(scores)).tolist() == [True]

@@ -50,3 +50,10 @@ def test_an_attack_that_changes_too_many_pixels_has_not_succeeded() -> None:
 def test_a_failed_candidate_keeps_its_reason_and_its_count() -> None:
     outcome = verify(Candidate(unit(), None, None, asked=3, answered=2, reason="ValueError: bad"), softmax)
     assert (outcome.status, outcome.reason, outcome.asked) == ("failed", "ValueError: bad", 3)
+
+
+def test_a_verdict_is_not_cut_to_single_precision() -> None:
+    after = np.array([1e9, 1e9 + 1e-6, 0])
+    found = Candidate(unit(), one_edit(), after, asked=9, answered=8)
+    assert verify(found, softmax).predicted_after == 1
+    assert verify(found, softmax).status == "fooled"

@@ -9,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinprick.edits import Edits
-from pinprick.errors import BudgetError
+from pinprick.errors import BudgetError, InputError
+from pinprick.goals import Goal
 from pinprick.targets.callable_target import CallableTarget
 from pinprick.targets.meter import Meter
+from pinprick.targets.passes import ask
+from pinprick.units import Unit
 from tests.conftest import colour_target, digits_target, make_unit, random_images
 
 
@@ -108,9 +111,6 @@ def test_a_row_without_scores_fails_its_own_unit_only() -> None:
     image = np.full((1, 8, 8), 7, np.uint8)
     other = image + 1
     meter = Meter(target, 100, 8)
-    from pinprick.goals import Goal
-    from pinprick.units import Unit
-
     units = [
         Unit(x, "i", "0", 0, Goal(), "random", 1, str(k), np.zeros(3, np.float32)) for k, x in enumerate((image, other))
     ]
@@ -123,3 +123,66 @@ def test_a_row_without_scores_fails_its_own_unit_only() -> None:
     assert meter.failed(handles[1]) is None
     assert np.isnan(scores[0]).all()
     assert np.isfinite(scores[1:]).all()
+
+
+def falls_over(images: torch.Tensor) -> torch.Tensor:
+    """Raises on any white corner."""
+    if (images[:, 0, 0, 0] == 1).any():
+        raise ValueError("white corner")
+    return images.flatten(1)[:, :3]
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_what_was_sent_to_a_remote_target_again_is_charged_and_to_a_local_one_is_not(cache: bool) -> None:
+    """Of the eight rows of one pass the first is guilty: it goes out in passes of 8, 4, 2 and 1 rows."""
+    image = np.full((1, 8, 8), 7, np.uint8)
+    unit = Unit(image, "i", "0", 0, Goal(), "random", 1, "0", np.zeros(3, np.float32))
+    edits = Edits(np.zeros((8, 1), np.int32), np.arange(8)[:, None].astype(np.int32), np.full((8, 1, 1), 255, np.uint8))
+    counts = {}
+    for remote in (True, False):
+        meter = Meter(CallableTarget(falls_over, "logits", classes=3, remote=remote), 100, 8, cache=cache)
+        guilty, innocent = meter.open(unit), meter.open(unit)
+        meter.score(edits, np.array([guilty, *[innocent] * 7]))
+        assert meter.failed(innocent) is None
+        total = meter.total_answered
+        counts[remote] = (meter.close(guilty), meter.close(innocent), total)
+    # The innocent rows: one in passes of 8, 4, 2 and 1 rows; two in passes of 8, 4 and 2; four in passes of 8 and 4.
+    assert counts[True] == ((1, 4), (7, 4 + 2 * 3 + 4 * 2), 22)
+    assert counts[False] == ((1, 1), (7, 7), 8)
+
+
+def test_verification_counts_what_was_sent_too() -> None:
+    image = np.full((1, 8, 8), 7, np.uint8)
+    unit = Unit(image, "i", "0", 0, Goal(), "random", 1, "0", np.zeros(3, np.float32))
+    edits = Edits(np.zeros((2, 1), np.int32), np.array([[0], [1]], np.int32), np.full((2, 1, 1), 255, np.uint8))
+    meter = Meter(CallableTarget(falls_over, "logits", classes=3, remote=True), 100, 8)
+    handles = np.array([meter.open(unit), meter.open(unit)])
+    meter.verify(edits, handles)
+    assert meter.failed(0) == "ValueError: white corner"
+    assert [meter.close(int(handle)) for handle in handles] == [(1, 2), (1, 2)]
+
+
+def test_a_label_beyond_the_classes_is_refused_before_anything_is_asked() -> None:
+    target = digits_target()
+    unit = make_unit(target, random_images(1, (1, 8, 8))[0], label=10)
+    with pytest.raises(InputError, match="label: 10 of 10 classes"):
+        Meter(target, 10, 64).open(unit)
+
+
+def test_double_precision_is_kept_through_memory_and_verification() -> None:
+    """Scores that differ by 1e-9 around 1e6: the hit is one in double precision only."""
+
+    def exact(images: torch.Tensor) -> torch.Tensor:
+        first = images.double().flatten(1)[:, :2]
+        return first * 1e-9 + 1e6
+
+    image = np.zeros((1, 8, 8), np.uint8)
+    image[0, 0, 0] = 100
+    target = CallableTarget(exact, "logits")
+    scores = ask(target, image[None], 8).scores[0]
+    meter = Meter(target, 100, 8)
+    handle = meter.open(Unit(image, "i", "0", 0, Goal(), "random", 1, "0", scores))
+    edits = Edits(np.zeros((1, 1), np.int32), np.ones((1, 1), np.int32), np.full((1, 1, 1), 255, np.uint8))
+    for _ in range(2):
+        assert meter.score(edits, np.array([handle])).argmax(axis=1).tolist() == [1]
+    assert meter.verify(edits, np.array([handle]))[0].argmax() == 1

@@ -50,7 +50,7 @@ def test_what_is_decided(function: Function, outputs: Outputs) -> None:
         (lambda x: logits(x).softmax(1) * 100, "percentages"),
         (lambda x: nn.functional.one_hot(logits(x).argmax(1), 10).float(), "single 1 among zeros"),
         (lambda x: logits(x) * float("nan"), "most of 40 images.*NaN"),
-        (lambda x: logits(x)[:, :1], "shape"),
+        (lambda x: logits(x)[:, :1], "one float an image"),
         (lambda x: x, "shape"),
     ],
 )
@@ -111,3 +111,44 @@ def test_a_model_that_always_raises_is_an_error_with_its_reason() -> None:
 def test_probabilities_of_logits_are_their_softmax(target: CallableTarget) -> None:
     scores = target.scores(target.images(random_images(5, (1, 8, 8))))
     assert np.allclose(target.probabilities(scores).sum(axis=1), 1, atol=1e-12)
+
+
+def one_at_a_time(answer: Callable[[torch.Tensor], torch.Tensor]) -> Function:
+    """A model that takes single images only."""
+
+    def single(images: torch.Tensor) -> torch.Tensor:
+        if len(images) != 1:
+            raise ValueError("one at a time")
+        return answer(images)
+
+    return single
+
+
+def test_a_model_that_takes_one_image_at_a_time_is_decided_on_too() -> None:
+    target = CallableTarget(one_at_a_time(logits))
+    settle(target, random_images(3, (1, 8, 8)))
+    assert (target.outputs, target.classes) == ("logits", 10)
+
+
+def test_rows_of_differing_width_are_told() -> None:
+    images = random_images(40, (1, 8, 8))
+    images[:, 0, 0, 0] = 0
+    images[7, 0, 0, 0] = 255
+    varying = one_at_a_time(lambda x: logits(x)[:, : 8 + int(x[0, 0, 0, 0] < 1)])
+    with pytest.raises(OutputsError, match=r"differing width.*8 and 9"):
+        settle(CallableTarget(varying), images)
+    with pytest.raises(OutputsError, match=r"differing width.*8 and 9"):
+        settle(CallableTarget(varying, "logits"), images)
+
+
+@pytest.mark.parametrize("function", [lambda x: logits(x)[0], lambda x: x.sum(), lambda x: x.flatten()])
+def test_an_answer_for_another_number_of_images_decides_nothing(function: Function) -> None:
+    with pytest.raises(OutputsError, match=r"shape \(.*\) for 1 image"):
+        settle(CallableTarget(function), random_images(40, (1, 8, 8)))
+
+
+@pytest.mark.parametrize(("pick", "outputs"), [(lambda x: x, "logits"), (lambda x: x.argmax(1), "labels")])
+def test_a_model_that_answers_for_some_of_a_batch_is_decided_on_single_images(pick: Function, outputs: Outputs) -> None:
+    target = CallableTarget(lambda x: pick(logits(x))[:5])
+    settle(target, random_images(40, (1, 8, 8)))
+    assert target.outputs == outputs

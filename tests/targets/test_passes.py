@@ -8,8 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinprick.errors import OutOfMemoryError
+from pinprick.errors import InputError, OutOfMemoryError
 from pinprick.models.registry import build_net
+from pinprick.targets.base import Outputs
 from pinprick.targets.callable_target import CallableTarget
 from pinprick.targets.passes import ask, fitting_rows, row_drift
 from pinprick.targets.torch_target import TorchTarget
@@ -148,3 +149,118 @@ def test_rows_are_halved_until_a_pass_fits() -> None:
     assert fitting_rows(target, np.zeros((1, 8, 8), np.uint8), 64) == 8
     with pytest.raises(OutOfMemoryError):
         ask(target, random_images(16, (1, 8, 8)), 16, pad=np.zeros((1, 8, 8), np.uint8))
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_double_precision_scores_keep_their_order(seed: int) -> None:
+    """A huge offset, or differences of 1e-12: in single precision whole rows would be ties."""
+    rng = np.random.default_rng(seed)
+    wanted = rng.normal(size=(4, 6)) * 10.0 ** rng.integers(-12, 3) + 10.0 ** rng.integers(-3, 5)
+
+    def exact(images: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(wanted)
+
+    answers = ask(CallableTarget(exact, "logits"), random_images(4, (1, 8, 8)), 4)
+    assert np.array_equal(answers.scores, wanted)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kept"),
+    [
+        (torch.float32, np.float32),
+        (torch.float16, np.float32),
+        (torch.bfloat16, np.float32),
+        (torch.float64, np.float64),
+        (torch.int64, np.float64),
+        (torch.uint8, np.float32),
+    ],
+)
+def test_scores_are_as_exact_as_the_target_gives_them_and_no_wider(dtype: torch.dtype, kept: type) -> None:
+    values = torch.arange(8).view(2, 4).to(dtype)
+    scores = CallableTarget(lambda _: values, "logits").scores(torch.zeros(2, 1, 8, 8))
+    assert scores.dtype == kept
+    assert scores.tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_whole_numbers_beyond_single_precision_are_no_ties() -> None:
+    values = torch.tensor([[2**24, 2**24 + 1]] * 2)
+    scores = CallableTarget(lambda _: values, "logits").scores(torch.zeros(2, 1, 8, 8))
+    assert scores.argmax(axis=1).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("kind", ["torch", "numpy"])
+@pytest.mark.parametrize("outputs", ["logits", "labels"])
+def test_a_function_that_uses_one_buffer_again_spoils_no_earlier_pass(kind: str, outputs: Outputs) -> None:
+    """The first pass raises and is split; the answer to its second half is written where that to the first was."""
+    buffer = torch.zeros(8, 4) if outputs == "logits" else torch.zeros(8, dtype=torch.int64)
+    calls = 0
+
+    def answers(images: torch.Tensor) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise ValueError("not yet")
+        plain = images.flatten(1)[:, :4]
+        buffer.copy_(plain if outputs == "logits" else plain.argmax(1))
+        return buffer if kind == "torch" else buffer.numpy()
+
+    images = random_images(24, (1, 8, 8))
+    found = ask(CallableTarget(answers, outputs, classes=4), images, 8, pad=images[0])
+    assert not found.reasons
+    plain = images.reshape(24, 64)[:, :4]
+    assert np.array_equal(found.scores.argmax(axis=1), plain.argmax(axis=1))
+
+
+@given(st.sets(st.integers(0, 19), max_size=4), st.integers(1, 8))
+@settings(max_examples=30, deadline=None)
+def test_every_row_that_goes_to_a_remote_target_is_counted(guilty: set[int], rows: int) -> None:
+    images = random_images(20, (1, 8, 8))
+    images[:, 0, 0, 0] = 200
+    images[sorted(guilty), 0, 0, 0] = 0
+    got = np.zeros(20, np.int64)
+    known = {image.tobytes(): row for row, image in enumerate(images)}
+
+    def touchy(batch: torch.Tensor) -> torch.Tensor:
+        for image in batch.mul(255).round().byte().numpy():
+            got[known[image.tobytes()]] += 1
+        if (batch[:, 0, 0, 0] == 0).any():
+            raise ValueError("a black corner")
+        return batch.flatten(1)[:, :5]
+
+    answers = ask(CallableTarget(touchy, "logits", remote=True), images, rows)
+    assert set(answers.reasons) == guilty
+    assert answers.sent.tolist() == got.tolist()
+
+
+@pytest.mark.parametrize("rows", [2**16 + 1, 10**12, 10**30])
+def test_passes_of_absurd_size_are_refused_before_memory_is_taken(rows: int) -> None:
+    target = CallableTarget(lambda x: x.flatten(1)[:, :4], "logits")
+    with pytest.raises(InputError, match=r"--batch-size.*65536"):
+        fitting_rows(target, np.zeros((1, 8, 8), np.uint8), rows)
+    with pytest.raises(InputError, match="--batch-size"):
+        ask(target, random_images(2, (1, 8, 8)), rows)
+
+
+def test_the_largest_pass_depends_on_the_size_of_the_images() -> None:
+    target = CallableTarget(lambda x: x.flatten(1)[:, :4], "logits")
+    with pytest.raises(InputError, match=r"--batch-size.*3 x 512 x 512.*at most 2730"):
+        fitting_rows(target, np.zeros((3, 512, 512), np.uint8), 2**16)
+    remote = CallableTarget(lambda x: x.flatten(1)[:, :4], "logits", remote=True)
+    assert fitting_rows(remote, np.zeros((3, 512, 512), np.uint8), 2000) == 2000, "no pass of its own is asked"
+
+
+def test_an_exception_that_cannot_be_shown_fails_its_row_only() -> None:
+    class MuteError(RuntimeError):
+        def __str__(self) -> str:
+            raise TypeError("no text")
+
+    def mute(images: torch.Tensor) -> torch.Tensor:
+        if (images[:, 0, 0, 0] == 0).any():
+            raise MuteError
+        return images.flatten(1)[:, :4]
+
+    images = np.full((6, 1, 8, 8), 9, np.uint8)
+    images[4, 0, 0, 0] = 0
+    answers = ask(CallableTarget(mute, "logits"), images, 3)
+    assert answers.reasons == {4: "MuteError: its message cannot be shown (TypeError)"}

@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from pinprick.errors import InputError, TargetError, UnknownNameError
-from pinprick.goals import softmax
+from pinprick.goals import Scores, softmax
 
 Outputs = Literal["auto", "logits", "probabilities", "labels"]
 OUTPUTS = ("auto", "logits", "probabilities", "labels")
+MOST_LABELS = 100_000
+"""Labels go below this where no number of classes was stated; a row holds a number for each of them."""
 
 
 class Target(ABC):
@@ -24,7 +26,8 @@ class Target(ABC):
     name : what the user called it.
     outputs : ``logits``, ``probabilities``, ``labels``, or ``auto`` until :func:`pinprick.targets.outputs.settle`
         has decided.
-    classes : K; None until the first pass shows it. With ``labels`` it must be given.
+    classes : K; None until the first pass shows it. Labels do not show it: unless it is given, rows are as wide as
+        the highest label among them needs (see :meth:`assume_classes`).
     shape : ``(C, H, W)`` that it takes, or None where any will do.
     """
 
@@ -46,6 +49,34 @@ class Target(ABC):
         if classes is not None and classes < 2:
             raise InputError("classes", f"{classes}", "A classifier has two or more.")
         self.name, self.outputs, self.classes, self.shape = name, outputs, classes, shape
+        self.at_least = 2
+        """Width of rows made of labels, at least, while :attr:`grows`."""
+
+    @property
+    def grows(self) -> bool:
+        """Whether rows differ in width: it gives labels, and no one stated how many classes there are."""
+        return self.outputs == "labels" and self.classes is None
+
+    def assume_classes(self, n: int) -> None:
+        """Make rows of labels ``n`` wide or wider while their number is not known, as a set of ``n`` classes suggests.
+
+        A guess for the run at hand, which the next one replaces. A label beyond it widens its own row and those
+        beside it, and changes nothing for later ones: :attr:`classes` stays None. Targets whose classes are known, or
+        that give scores, are left as they are.
+
+        Raises
+        ------
+        InputError : more than :data:`MOST_LABELS`.
+        """
+        if n > MOST_LABELS:
+            raise InputError("classes", f"{n}", f"Labels may go from 0 to {MOST_LABELS - 1}.")
+        self.at_least = max(2, n)
+
+    def own_row(self, row: Scores) -> Scores:
+        """One row ``(K,)`` in the width that is its own, whatever the rows beside it needed; what is stored of it."""
+        if not self.grows or np.isnan(row).any():
+            return row
+        return row[: max(self.at_least, int(row.argmax()) + 1)]
 
     @abstractmethod
     def raw(self, images: torch.Tensor) -> Any:
@@ -69,8 +100,11 @@ class Target(ABC):
         """8-bit images ``(N, C, H, W)`` as the float tensor in [0, 1] that the classifier takes."""
         return torch.from_numpy(np.ascontiguousarray(pixels)).float().div_(255)
 
-    def scores(self, images: torch.Tensor, *, fast: bool = False) -> NDArray[np.float32]:
-        """Scores ``(N, K)`` float32; labels become one-hot rows.
+    def scores(self, images: torch.Tensor, *, fast: bool = False) -> Scores:
+        """Scores ``(N, K)``, an array of their own; labels become one-hot rows.
+
+        They are float32, or float64 where float32 does not hold all that the classifier gives: two of its scores may
+        differ by less, and the foremost class is what verdicts are about.
 
         Raises
         ------
@@ -89,23 +123,28 @@ class Target(ABC):
             self.classes = answer.shape[1]
         elif self.classes != answer.shape[1]:
             raise TargetError(f"{self.name} returned {answer.shape[1]} classes where it has {self.classes}")
-        return answer.astype(np.float32, copy=False)
+        # A copy in any case: the classifier may write its next answer where it wrote this one.
+        return answer.astype(np.float32 if np.can_cast(answer.dtype, np.float32) else np.float64)
 
     def _one_hot(self, answer: NDArray[Any], n: int) -> NDArray[np.float32]:
-        if self.classes is None:
-            raise InputError(
-                f"target {self.name!r}", "it returns labels and its classes are not known", "Give classes."
-            )
-        labels = answer.reshape(-1)
-        if len(labels) != n or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= self.classes:
+        """Rows ``(N, K)`` from labels: ``(N,)`` or ``(N, 1)`` whole numbers, floats among them."""
+        below = self.classes or MOST_LABELS
+        if answer.shape not in ((n,), (n, 1)) or answer.dtype.kind not in "iufb":
             raise TargetError(
                 f"{self.name} returned {answer.dtype} of shape {answer.shape} for {n} images; "
-                f"labels are {n} integers from 0 to {self.classes - 1}"
+                f"labels are {n} integers from 0 to {below - 1}"
             )
-        rows: NDArray[np.float32] = np.eye(self.classes, dtype=np.float32)[labels]
+        labels = answer.reshape(n)
+        exact = labels.astype(np.float64)
+        odd = labels[~((exact >= 0) & (exact < below) & (exact == np.floor(exact)))]
+        if odd.size:
+            raise TargetError(f"{self.name} returned label {odd[0]}; labels are integers from 0 to {below - 1}")
+        whole = labels.astype(np.int64)
+        rows = np.zeros((n, self.classes or max(self.at_least, int(whole.max()) + 1)), np.float32)
+        rows[np.arange(n), whole] = 1
         return rows
 
-    def probabilities(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    def probabilities(self, scores: Scores) -> NDArray[np.float64]:
         """Probabilities ``(N, K)`` of scores: softmax of logits, anything else as it is."""
         return softmax(scores) if self.outputs == "logits" else scores.astype(np.float64)
 
@@ -119,7 +158,9 @@ def as_array(answer: Any) -> NDArray[Any]:
     """
     if isinstance(answer, torch.Tensor):
         answer = answer.detach()
-        array: NDArray[Any] = (answer.float() if answer.is_floating_point() else answer).cpu().numpy()
+        # NumPy has no bfloat16; what is double stays so.
+        single = answer.is_floating_point() and answer.dtype != torch.float64
+        array: NDArray[Any] = (answer.float() if single else answer).cpu().numpy()
         return array
     if isinstance(answer, np.ndarray):
         return answer

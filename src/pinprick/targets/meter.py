@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from pinprick.data.decode import decode_image, encode_png
 from pinprick.edits import Edits
 from pinprick.errors import BudgetError
-from pinprick.goals import GoalRows
-from pinprick.targets.base import Target
-from pinprick.targets.passes import Answers, ask
+from pinprick.goals import GoalRows, Scores
+from pinprick.targets.base import MOST_LABELS, Target
+from pinprick.targets.passes import Answers, ask, stacked, widened
 from pinprick.units import Unit
 
-CACHE_FLOATS = 4_000_000
-"""Scores remembered a unit, at most (16 MB); what was asked longest ago is forgotten first."""
+CACHE_BYTES = 16_000_000
+"""Of scores remembered a unit, at most; what was asked longest ago is forgotten first."""
 
 
 @dataclass
@@ -29,11 +29,23 @@ class _Account:
     asked: int = 0
     answered: int = 0
     reason: str | None = None
-    known: dict[bytes, NDArray[np.float32]] = field(default_factory=dict)
+    known: dict[bytes, Scores] = field(default_factory=dict)
+    held: int = 0
+
+    def remember(self, key: bytes, row: Scores) -> None:
+        """Keep the scores ``(K,)`` of an image, and forget the oldest where they take too much."""
+        while self.known and self.held + row.nbytes > CACHE_BYTES:
+            self.held -= self.known.pop(next(iter(self.known))).nbytes
+        self.known[key] = row
+        self.held += row.nbytes
 
 
 class Meter:
     """Scores candidates for units, charges every row to its unit, and never asks for the same image twice.
+
+    ``asked`` are candidates that got a score in any way. ``answered`` are rows that went through the network; to a
+    remote target a row goes again when its pass raises and is split, and each time counts, as it may cost. A row of a
+    local target counts once: what else was in its pass is no matter of its unit.
 
     Parameters
     ----------
@@ -57,7 +69,7 @@ class Meter:
 
     def open(self, unit: Unit) -> int:
         """Start to count for a unit; the number that comes back stands for it in the other calls."""
-        unit.goal.check(unit.label, len(unit.scores))
+        unit.goal.check(unit.label, MOST_LABELS if self.target.grows else len(unit.scores))
         handle = self._next
         self._next += 1
         self._accounts[handle] = _Account(unit, self.budget)
@@ -83,9 +95,10 @@ class Meter:
         units = [self._accounts[int(handle)].unit for handle in distinct]
         return GoalRows.of([unit.goal for unit in units], [unit.label for unit in units]).take(inverse)
 
-    def score(self, edits: Edits, handles: NDArray[np.int64]) -> NDArray[np.float32]:
+    def score(self, edits: Edits, handles: NDArray[np.int64]) -> Scores:
         """Raw scores ``(N, K)`` of the candidates, each of the unit behind its handle ``(N,)``.
 
+        Where labels show up one by one (:attr:`pinprick.targets.base.Target.grows`), K may differ from call to call.
         Rows for which the target gives no finite scores are NaN and fail their units (see :meth:`failed`).
 
         Raises
@@ -112,7 +125,7 @@ class Meter:
 
     def _remembered(
         self, edits: Edits, bases: NDArray[np.uint8], accounts: list[_Account], inverse: NDArray[np.intp]
-    ) -> NDArray[np.float32]:
+    ) -> Scores:
         """Scores from memory where the same image was scored for the unit before, through the network elsewhere."""
         # Which of the rows are new: not known to their unit, and the first of their kind in this call.
         keys = edits.keys(bases[inverse])
@@ -125,49 +138,47 @@ class Meter:
                 if source[row] == len(chosen):
                     chosen.append(row)
         new = self._through(edits.take(chosen), bases, accounts, inverse[chosen]) if chosen else None
-        width = self.target.classes if new is None else new.shape[1]
-        assert width is not None
-        scores = np.empty((len(keys), width), np.float32)
         old = source < 0
+        recalled = [accounts[inverse[row]].known[keys[row]] for row in np.flatnonzero(old).tolist()]
+        width = max([len(row) for row in recalled], default=0)
+        kind = recalled[0].dtype if new is None else new.dtype
         if new is not None:
-            scores[~old] = new[source[~old]]
-        for row in np.flatnonzero(old).tolist():
-            scores[row] = accounts[inverse[row]].known[keys[row]]
-        if new is not None:
-            room = max(1, CACHE_FLOATS // max(1, width))
+            width = max(width, new.shape[1])
+            own = [self.target.own_row(row) for row in new] if self.target.grows else new
             for (owner, key), index in fresh.items():
-                known = accounts[owner].known
-                while len(known) >= room:
-                    known.pop(next(iter(known)))
-                known[key] = new[index].copy()
+                accounts[owner].remember(key, own[index].copy())
+        scores: Scores = np.zeros((len(keys), width), kind)
+        if new is not None:
+            scores[~old] = widened(new, width)[source[~old]]
+        for row, found in zip(np.flatnonzero(old).tolist(), recalled, strict=True):
+            scores[row, : len(found)] = found
         return scores
 
     def _through(
         self, edits: Edits, bases: NDArray[np.uint8], accounts: list[_Account], owners: NDArray[np.intp]
-    ) -> NDArray[np.float32]:
+    ) -> Scores:
         """Scores through the network; images are made a pass at a time."""
-        parts: list[NDArray[np.float32]] = []
+        parts: list[Scores] = []
         for start in range(0, len(edits), self.rows):
             part = slice(start, start + self.rows)
             images = edits.take(part).apply(bases[owners[part]])
             answers = ask(self.target, images, self.rows, pad=bases[owners[start]], fast=True)
-            self._fail(answers, [accounts[owner] for owner in owners[part]])
+            self._note(answers, [accounts[owner] for owner in owners[part]])
             parts.append(answers.scores)
-        width = max(part.shape[1] for part in parts)
-        parts = [p if p.shape[1] == width else np.full((len(p), width), np.nan, np.float32) for p in parts]
-        self.total_answered += len(edits)
-        for owner in owners.tolist():
-            accounts[owner].answered += 1
-        return np.concatenate(parts)
+        return stacked(parts)
 
-    @staticmethod
-    def _fail(answers: Answers, owners: list[_Account]) -> None:
+    def _note(self, answers: Answers, owners: list[_Account]) -> None:
+        """Charge what was sent to the units that own the rows, and fail those of rows without scores."""
+        sent = np.ones_like(answers.sent) if self.target.local else answers.sent
+        self.total_answered += int(sent.sum())
+        for account, times in zip(owners, sent.tolist(), strict=True):
+            account.answered += times
         for row, reason in sorted(answers.reasons.items()):
             if owners[row].reason is None:
                 owners[row].reason = reason
 
-    def verify(self, edits: Edits, handles: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Raw scores ``(N, K)`` of a fresh pass over each image as it is saved: an 8-bit PNG, written and read back.
+    def verify(self, edits: Edits, handles: NDArray[np.int64]) -> list[Scores]:
+        """Raw scores ``(K,)`` of a fresh pass over each image as it is saved: an 8-bit PNG, written and read back.
 
         Goes past the memory, through the target itself and not its fastest way, and costs one question each; the
         question is reserved for it, and where it fails and the search goes on the next one is.
@@ -177,12 +188,10 @@ class Meter:
             if account.asked >= account.budget:
                 raise BudgetError(f"unit {account.unit.key} has no question left to verify with")
             account.asked += 1
-            account.answered += 1
         self.total_asked += len(handles)
-        self.total_answered += len(handles)
         bases = np.stack([account.unit.image for account in accounts])
         images = edits.apply(bases)
         saved = np.stack([decode_image(encode_png(image), "the saved image") for image in images])
         answers = ask(self.target, saved, self.rows, pad=bases[0])
-        self._fail(answers, accounts)
-        return answers.scores
+        self._note(answers, accounts)
+        return [self.target.own_row(row) for row in answers.scores]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pinprick.errors import InputError, OutputsError, one_line
+from pinprick.errors import InputError, OutputsError, TargetError, one_line
 from pinprick.targets.base import Outputs, Target, as_array
 
 SAMPLE = 32
@@ -24,12 +24,18 @@ def detect_outputs(name: str, answer: NDArray[Any]) -> Outputs:
 
     Raises
     ------
-    OutputsError : anything else: NaN, one-hot rows, rows in [0, 1] that do not sum to 1 (sigmoids), rows that all have
-        one other sum (percentages).
+    OutputsError : anything else: one float an image, NaN, one-hot rows, rows in [0, 1] that do not sum to 1
+        (sigmoids), rows that all have one other sum (percentages).
     """
     what = f"outputs of {name!r}"
     if answer.dtype.kind in "iu" and answer.size == len(answer):
         return "labels"
+    if answer.dtype.kind == "f" and answer.size == len(answer):
+        raise OutputsError(
+            what,
+            "one float an image",
+            "Say --outputs labels where these are classes; of a probability p, give the columns 1 - p and p.",
+        )
     if answer.ndim != 2 or answer.shape[1] < 2:
         raise OutputsError(what, f"an answer of shape {answer.shape} and type {answer.dtype}", _SAY)
     rows = answer.astype(np.float64)
@@ -111,7 +117,7 @@ def _answer(target: Target, sample: NDArray[np.uint8]) -> NDArray[Any]:
     Such images fail later, each for itself; they should not keep the others from being attacked.
     """
     try:
-        answer = as_array(target.raw(target.images(sample)))
+        answer = _rows(target, sample)
         if _finite(answer).all():
             return answer
         reason = f"NaN or infinity for {int((~_finite(answer)).sum())} of {len(sample)}"
@@ -122,7 +128,7 @@ def _answer(target: Target, sample: NDArray[np.uint8]) -> NDArray[Any]:
     kept = []
     for image in with_noise(sample, len(sample) + SAMPLE):
         try:
-            answer = as_array(target.raw(target.images(image[None])))
+            answer = _rows(target, image[None])
             if _finite(answer).all():
                 kept.append(answer)
         except (Exception, SystemExit) as error:
@@ -133,7 +139,28 @@ def _answer(target: Target, sample: NDArray[np.uint8]) -> NDArray[Any]:
             f"it failed on most of {len(sample)} images ({reason})",
             "See what it returns for one image of shape (1, C, H, W), float32 in [0, 1].",
         )
+    if len(widths := sorted({answer.shape[1:] for answer in kept})) > 1:
+        first, second = (" x ".join(map(str, width)) or "one number" for width in widths[:2])
+        raise OutputsError(
+            f"outputs of {target.name!r}",
+            f"rows of differing width, {first} and {second} for one image each",
+            "Give a score for every class, whatever the image.",
+        )
     return np.concatenate(kept)
+
+
+def _rows(target: Target, images: NDArray[np.uint8]) -> NDArray[Any]:
+    """The target's raw answer, which has to have a row an image.
+
+    Raises
+    ------
+    TargetError : it has not.
+    """
+    answer = as_array(target.raw(target.images(images)))
+    if answer.shape[:1] != (len(images),):
+        many = f"{len(images)} image{'s' if len(images) > 1 else ''}"
+        raise TargetError(f"it returned {answer.dtype} of shape {answer.shape} for {many}")
+    return answer
 
 
 def _finite(answer: NDArray[Any]) -> NDArray[np.bool_]:

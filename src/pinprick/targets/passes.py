@@ -7,24 +7,36 @@ evolution). A pass that raises is split, each part padded again, until the guilt
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pinprick.errors import InputError, OutOfMemoryError, one_line
+from pinprick.errors import InputError, OutOfMemoryError, message, one_line
+from pinprick.goals import Scores
 from pinprick.targets.base import Target
 
 ROWS = {"cpu": 64, "cuda": 1024}
 """Rows a pass by default. 64 rows are as fast as 256 a row on the CPU, and leave less padding."""
+LARGEST_ROWS = 2**16
+LARGEST_BYTES = 2**33
+"""Limits of a pass: rows, and memory of its images as single precision floats. More is no faster, and may take all
+memory before that is noticed."""
 
 
 @dataclass
 class Answers:
-    """Scores ``(N, K)`` float32, and the reasons why rows have none (theirs are NaN)."""
+    """Scores ``(N, K)``, how often each row was sent, and the reasons why rows have no scores (theirs are NaN).
 
-    scores: NDArray[np.float32]
+    ``sent (N,)`` counts the passes that a row went to the target in: 1, and one more for each time that its pass
+    raised and was split. Padding is not in it.
+    """
+
+    scores: Scores
+    sent: NDArray[np.int64]
     reasons: dict[int, str] = field(default_factory=dict)
 
 
@@ -48,33 +60,69 @@ def ask(
     Raises
     ------
     OutOfMemoryError : a pass does not fit into memory.
+    InputError : passes beyond :data:`LARGEST_ROWS` or :data:`LARGEST_BYTES`.
     """
-    parts: list[NDArray[np.float32]] = []
+    check_rows(images.shape[1:], rows)
+    answers = [
+        _pass(target, images[start : start + rows], rows, pad, fast) for start in range(0, len(images), rows)
+    ] or [_none(target, 0)]
+    whole = _joined(answers)
+    for row in np.flatnonzero(~np.isfinite(whole.scores).all(axis=1)):
+        whole.reasons.setdefault(int(row), "the target's scores are not finite (NaN or infinity)")
+    if whole.reasons:
+        whole.scores[list(whole.reasons)] = np.nan
+    return whole
+
+
+def check_rows(shape: tuple[int, ...], rows: int) -> None:
+    """Raise InputError where passes of ``rows`` images of ``shape`` (C, H, W) go beyond what a pass may be."""
+    most = min(LARGEST_ROWS, max(1, LARGEST_BYTES // (4 * prod(shape))))
+    if rows > most:
+        raise InputError(
+            "--batch-size",
+            f"{rows} images of {' x '.join(map(str, shape))} a pass",
+            f"Give at most {most}; {ROWS['cpu']} on the CPU and {ROWS['cuda']} on CUDA are about as fast as more.",
+        )
+
+
+def widened(scores: Scores, width: int) -> Scores:
+    """Rows ``(N, K)`` with zeros added up to ``width``, as labels need that show up one by one; NaN rows stay NaN."""
+    if scores.shape[1] == width:
+        return scores
+    wide = np.zeros((len(scores), width), scores.dtype)
+    wide[:, : scores.shape[1]] = scores
+    wide[np.isnan(scores).any(axis=1)] = np.nan
+    return wide
+
+
+def stacked(parts: Sequence[Scores]) -> Scores:
+    """Rows of several passes as one array ``(N, K)``, all of the width of the widest."""
+    width = max(part.shape[1] for part in parts)
+    return np.concatenate([widened(part, width) for part in parts])
+
+
+def _joined(parts: Sequence[Answers]) -> Answers:
     reasons: dict[int, str] = {}
-    for start in range(0, len(images), rows):
-        part = _pass(target, images[start : start + rows], rows, pad, fast)
-        parts.append(part.scores)
+    start = 0
+    for part in parts:
         reasons |= {start + row: reason for row, reason in part.reasons.items()}
-    width = max((part.shape[1] for part in parts), default=target.classes or 0)
-    scores = np.full((len(images), width), np.nan, np.float32)
-    for start, part_scores in zip(range(0, len(images), rows), parts, strict=True):
-        if part_scores.shape[1] == width:
-            scores[start : start + len(part_scores)] = part_scores
-    for row in np.flatnonzero(~np.isfinite(scores).all(axis=1)):
-        reasons.setdefault(int(row), "the target's scores are not finite (NaN or infinity)")
-    if reasons:
-        scores[list(reasons)] = np.nan
-    return Answers(scores, reasons)
+        start += len(part.sent)
+    return Answers(stacked([part.scores for part in parts]), np.concatenate([part.sent for part in parts]), reasons)
+
+
+def _none(target: Target, n: int) -> Answers:
+    """``n`` rows that were sent once and got no scores."""
+    return Answers(np.full((n, target.classes or target.at_least), np.nan, np.float32), np.ones(n, np.int64))
 
 
 def _pass(target: Target, images: NDArray[np.uint8], rows: int, pad: NDArray[np.uint8] | None, fast: bool) -> Answers:
     n = len(images)
     batch = images
-    if target.local and n < rows:
-        batch = np.empty((rows, *images.shape[1:]), np.uint8)
-        batch[:n], batch[n:] = images, images[0] if pad is None else pad
     try:
-        return Answers(target.scores(target.images(batch), fast=fast)[:n])
+        if target.local and n < rows:
+            batch = np.empty((rows, *images.shape[1:]), np.uint8)
+            batch[:n], batch[n:] = images, images[0] if pad is None else pad
+        return Answers(target.scores(target.images(batch), fast=fast)[:n], np.ones(n, np.int64))
     except InputError:
         raise
     except (Exception, SystemExit) as error:
@@ -83,42 +131,46 @@ def _pass(target: Target, images: NDArray[np.uint8], rows: int, pad: NDArray[np.
             raise OutOfMemoryError(f"a pass of {rows} rows of {images.shape[1:]} does not fit into memory") from error
         reason = one_line(error)
     if n == 1:
-        return Answers(np.full((1, target.classes or 0), np.nan, np.float32), {0: reason})
+        alone = _none(target, 1)
+        alone.reasons[0] = reason
+        return alone
     half = n // 2
-    first = _pass(target, images[:half], rows, pad, fast)
-    second = _pass(target, images[half:], rows, pad, fast)
-    width = max(first.scores.shape[1], second.scores.shape[1])
-    scores = np.full((n, width), np.nan, np.float32)
-    for start, part in ((0, first), (half, second)):
-        if part.scores.shape[1] == width:
-            scores[start : start + len(part.scores)] = part.scores
-    return Answers(scores, first.reasons | {half + row: text for row, text in second.reasons.items()})
+    split = _joined([_pass(target, part, rows, pad, fast) for part in (images[:half], images[half:])])
+    split.sent += 1
+    return split
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory, the computer's or the graphics card's, ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text.lower())
+    if not isinstance(error, RuntimeError):
+        return False
+    text = message(error).lower()
+    return "can't allocate memory" in text or "out of memory" in text
 
 
 def fitting_rows(target: Target, image: NDArray[np.uint8], rows: int) -> int:
     """The largest of ``rows``, half of it, a quarter … at which one full pass fits into memory.
 
+    Remote targets are not asked: what they can hold is their own affair, and each row may cost.
+
     Raises
     ------
     OutOfMemoryError : not even one row fits.
+    InputError : passes beyond :data:`LARGEST_ROWS` or :data:`LARGEST_BYTES`.
     """
-    while True:
+    check_rows(image.shape, rows)
+    while target.local:
         batch = np.broadcast_to(image, (rows, *image.shape))
         try:
-            ask(target, np.ascontiguousarray(batch), rows, pad=image, fast=True)
+            ask(target, batch, rows, pad=image, fast=True)
             return rows
         except OutOfMemoryError:
             if rows == 1:
                 raise
             rows //= 2
+    return rows
 
 
 def row_drift(target: Target, images: NDArray[np.uint8], rows: int) -> float:
@@ -136,8 +188,10 @@ def row_drift(target: Target, images: NDArray[np.uint8], rows: int) -> float:
     for fast in (True, False):
         there = ask(target, batch, rows, pad=batch[0], fast=fast).scores
         back = ask(target, np.ascontiguousarray(batch[::-1]), rows, pad=batch[0], fast=fast).scores[::-1]
+        width = max(there.shape[1], back.shape[1])
+        there, back = widened(there, width), widened(back, width)
         known = np.isfinite(there).all(axis=1) & np.isfinite(back).all(axis=1)
-        if known.any() and there.shape[1]:
+        if known.any():
             gap = np.abs(there[known].astype(np.float64) - back[known]).max()
             worst = max(worst, float(gap) / max(1e-12, float(np.abs(there[known]).max())))
     return worst
