@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pinprick.edits import Edits
     from pinprick.errors import InputError, PinprickError
     from pinprick.goals import Goal
+    from pinprick.runs.measures import Measures, data_frame, measures
     from pinprick.runs.run import RunResult, run
     from pinprick.runs.spec import Spec
     from pinprick.runs.store import read_outcomes
@@ -30,6 +31,9 @@ _HOMES = {
     "InputError": "pinprick.errors",
     "PinprickError": "pinprick.errors",
     "Goal": "pinprick.goals",
+    "Measures": "pinprick.runs.measures",
+    "data_frame": "pinprick.runs.measures",
+    "measures": "pinprick.runs.measures",
     "RunResult": "pinprick.runs.run",
     "run": "pinprick.runs.run",
     "Spec": "pinprick.runs.spec",
@@ -46,6 +50,7 @@ __all__ = [
     "Goal",
     "ImageSet",
     "InputError",
+    "Measures",
     "PinprickError",
     "RunResult",
     "Spec",
@@ -53,9 +58,11 @@ __all__ = [
     "TorchTarget",
     "__version__",
     "attack",
+    "data_frame",
     "image_set",
     "load_images",
     "load_target",
+    "measures",
     "read_outcomes",
     "run",
 ]

@@ -56,6 +56,8 @@ def _state(run: Measures) -> None:
     """What keeps the figures from being those of a whole run."""
     if run.attacked is None:
         typer.echo("unfinished: it was stopped before the unchanged images were scored")
+    elif not run.attacked:
+        typer.echo("the model got none of the images right, so there is nothing to measure")
     elif not run.finished:
         of = "" if run.units_expected is None else f" of {run.units_expected:,}"
         typer.echo(
@@ -67,7 +69,7 @@ def _state(run: Measures) -> None:
     for failure in run.failures:
         listed = ", ".join(failure.images[:3]) + (", …" if len(failure.images) > 3 else "")
         typer.echo(f"failed units, in n and not fooled: {failure.count} with {failure.reason!r} (of {listed})")
-    if run.attacked is not None and not run.units:
+    if run.attacked and not run.units:
         typer.echo("no unit has ended, so there is nothing to measure")
 
 

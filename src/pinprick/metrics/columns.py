@@ -32,6 +32,6 @@ def floats(table: pa.Table, name: str) -> NDArray[np.float64]:
 
 def class_count(table: pa.Table) -> int:
     """How many classes the target has: the length of its scores, or more where a label or a target says so."""
-    lengths = pc.max(pc.list_value_length(table["scores_before"])).as_py() or 0
+    lengths = max(pc.max(pc.list_value_length(table[f"scores_{when}"])).as_py() or 0 for when in ("before", "after"))
     named = [pc.max(table[name]).as_py() for name in ("label", "target", "predicted_before", "predicted_after")]
     return max(lengths, *(0 if top is None else top + 1 for top in named))

@@ -259,7 +259,7 @@ def measure(
     return tuple(rows), against
 
 
-def outcomes(folder: str | Path) -> pd.DataFrame:
+def data_frame(folder: str | Path) -> pd.DataFrame:
     """The outcomes of a run's folder as a pandas data frame, sorted by key; whole numbers that may be missing stay so.
 
     Without pandas, :func:`pinprick.read_outcomes` gives the same as a pyarrow table.
