@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -21,6 +24,7 @@ from pinprick.models.registry import build_net, net_spec
 _KEY = "pinprick"
 # The count of batches seen steers training only; it is not stored.
 _COUNTER = "num_batches_tracked"
+_PLAIN = (bool, int, float, complex, str, bytes, np.generic, torch.dtype, torch.device)
 
 
 @dataclass(frozen=True)
@@ -246,11 +250,58 @@ def _tensor_text(value: torch.Tensor) -> str:
 def weights_digest(module: nn.Module) -> str:
     """BLAKE2b (16 bytes, hex) over the names, types, shapes and bytes of all parameters and buffers.
 
-    Equal for equal values in any memory layout and on any device; says nothing of layers without values.
+    Equal for equal values in any memory layout and on any device; says nothing of layers without values. State that
+    is no tensor (``get_extra_state``, packed weights of quantised layers) counts by its values as far as it is made of
+    Python's own types, arrays and tensors; of any other object only the name of its type counts.
     """
     digest = hashlib.blake2b(digest_size=16)
     for name, value in sorted(module.state_dict().items()):
-        array = value.detach().cpu().contiguous()
-        digest.update(f"{name} {array.dtype} {tuple(array.shape)};".encode())
-        digest.update(array.view(-1).view(torch.uint8).numpy().tobytes() if array.numel() else b"")
+        _digest_value(digest, name, value)
     return digest.hexdigest()
+
+
+def _digest_value(digest: hashlib.blake2b, name: str, value: object) -> None:
+    if isinstance(value, torch.Tensor):
+        _digest_tensor(digest, name, value.detach())
+    elif isinstance(value, Mapping):
+        _digest_parts(digest, name, value, [(_text(key), part) for key, part in value.items()])
+    elif isinstance(value, list | tuple):
+        _digest_parts(digest, name, value, [(str(place), part) for place, part in enumerate(value)])
+    elif isinstance(value, set | frozenset):
+        _digest_parts(digest, name, value, [(_text(part), None) for part in value])
+    elif isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+        digest.update(f"{name} array {value.dtype} {value.shape};".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
+    elif isinstance(value, io.BytesIO):
+        _digest_value(digest, name, value.getvalue())
+    elif value is None or isinstance(value, _PLAIN):
+        digest.update(f"{name} {type(value).__name__} {value!r};".encode())
+    else:
+        digest.update(f"{name} {_text(value)};".encode())
+
+
+def _text(value: object) -> str:
+    """A plain value as in Python, of anything else its type: its text may hold an address, its pickle differ."""
+    return repr(value) if isinstance(value, _PLAIN) else f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _digest_parts(digest: hashlib.blake2b, name: str, whole: object, parts: list[tuple[str, object]]) -> None:
+    digest.update(f"{name} {type(whole).__name__} of {len(parts)};".encode())
+    for place, part in sorted(parts, key=lambda each: each[0]):
+        _digest_value(digest, f"{name}.{place}", part)
+
+
+def _digest_tensor(digest: hashlib.blake2b, name: str, tensor: torch.Tensor) -> None:
+    if tensor.is_quantized:
+        if tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+            scale: list[object] = [tensor.q_scale(), tensor.q_zero_point()]
+        else:
+            axis = tensor.q_per_channel_axis()
+            scale = [tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points(), axis]
+        _digest_value(digest, f"{name} {tensor.dtype} {tensor.qscheme()}", scale)
+        tensor = tensor.int_repr()
+    if tensor.layout != torch.strided:
+        tensor = tensor.to_dense()
+    array = tensor.cpu().contiguous()
+    digest.update(f"{name} {array.dtype} {tuple(array.shape)};".encode())
+    digest.update(array.view(-1).view(torch.uint8).numpy().tobytes() if array.numel() else b"")

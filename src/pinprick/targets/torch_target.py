@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pinprick.errors import InputError
+from pinprick.errors import InputError, one_line
 from pinprick.models.preprocessing import Preprocess
 from pinprick.models.weights import weights_digest
 from pinprick.targets.base import Outputs, Target
@@ -23,15 +23,21 @@ _AGREE = 1e-3
 class TorchTarget(Target):
     """Any ``torch.nn.Module`` from images to ``(N, K)`` scores.
 
-    The module is put into evaluation mode and moved to ``device``. Searches run on a copy with batch norm folded and
-    channels last where that can be traced and agrees with the module; verdicts come from the module itself.
+    The module is put into evaluation mode and moved to ``device``, and is otherwise left as it is. Searches run on a
+    copy with batch norm folded and channels last where that can be traced and agrees with the module; verdicts come
+    from the module itself.
 
     Parameters
     ----------
     module : the network; takes ``(N, C, H, W)``, normalised if ``preprocess`` says so.
     preprocess : what happens to pixel values before the module; None passes images in [0, 1].
     device : ``"auto"`` (CUDA where there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …
-    dtype : of the passes; that of the module by default, float32 for one without parameters.
+    dtype : precision of the passes, to which a copy of the module is cast. By default the module keeps its own, which
+        may differ from layer to layer; images then come in that of its first parameter (float32 without any).
+
+    Raises
+    ------
+    InputError : no torch module, no such device, or a precision that is none or that the module cannot be copied for.
     """
 
     differentiable = True
@@ -54,9 +60,11 @@ class TorchTarget(Target):
         self.device = choose_device(device)
         own = (value.dtype for value in module.parameters() if value.is_floating_point())
         self.dtype = dtype or next(own, torch.float32)
-        self.was_training = module.training
-        self.module = module.eval().to(self.device, self.dtype)
-        self.preprocess = None if preprocess is None else preprocess.to(self.device, self.dtype)
+        self.was_training = to_evaluation(module)
+        self.module = module if dtype is None else cast(module, dtype)
+        self.module.to(self.device)
+        # A copy: the same preprocessing may serve targets of other precisions and on other devices.
+        self.preprocess = None if preprocess is None else copy.deepcopy(preprocess).to(self.device, self.dtype)
         self.engine = "dense"
         self._fast: nn.Module | None = None
         self._channels_last = False
@@ -122,6 +130,44 @@ class TorchTarget(Target):
         }
 
 
+def to_evaluation(module: nn.Module) -> bool:
+    """Put a module into evaluation mode, and return whether any part of it was in training mode.
+
+    Programs made by ``torch.export`` have no modes: theirs was fixed when they were exported.
+    """
+    before = [(part, part.training) for part in module.modules()]
+    _evaluate(module)
+    return any(was and not part.training for part, was in before)
+
+
+def _evaluate(module: nn.Module) -> None:
+    try:
+        module.eval()
+    except NotImplementedError:
+        # Of a module that holds an exported program, what stands beside that has a mode still.
+        for part in () if module.training else module.children():
+            _evaluate(part)
+
+
+def cast(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy of a module in another precision.
+
+    Raises
+    ------
+    InputError : ``dtype`` is no precision, or the module cannot be copied.
+    """
+    if not dtype.is_floating_point:
+        raise InputError("dtype", f"{dtype}", "Give a floating point type, such as torch.bfloat16.")
+    try:
+        copied = copy.deepcopy(module)
+        copied.to(dtype)
+    except Exception as error:
+        raise InputError(
+            "dtype", f"the module cannot be copied to cast it ({one_line(error)})", "Cast it, and leave dtype out."
+        ) from error
+    return copied
+
+
 def folded(module: nn.Module) -> nn.Module:
     """A copy with each batch norm folded into the convolution before it; raises where torch.fx cannot trace it."""
     with warnings.catch_warnings():
@@ -130,7 +176,8 @@ def folded(module: nn.Module) -> nn.Module:
         from torch.fx.experimental.optimization import fuse
 
         fused: nn.Module = fuse(module)
-    return fused.eval()
+    fused.eval()
+    return fused
 
 
 def choose_device(device: str) -> torch.device:
