@@ -7,9 +7,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
+from pinprick.attacks.arguments import (
+    LARGEST_ROWS,
+    Images,
+    Labels,
+    Model,
+    check_shape,
+    class_labels,
+    eight_bit,
+    image_goals,
+    model_target,
+    unchanged_scores,
+    whole_number,
+)
 from pinprick.errors import InputError
 from pinprick.goals import Goal
 from pinprick.outcomes import Candidate, Outcome
@@ -17,7 +27,7 @@ from pinprick.streams import image_digest, unit_seed
 from pinprick.targets.base import Target
 from pinprick.targets.meter import Meter
 from pinprick.targets.outputs import SAMPLE, settle, with_noise
-from pinprick.targets.passes import ask, default_rows
+from pinprick.targets.passes import default_rows
 from pinprick.threat import ThreatModel
 from pinprick.units import Unit
 from pinprick.verify import verify
@@ -57,12 +67,12 @@ class Attack(ABC):
 
     def __call__(
         self,
-        target: Target,
-        images: NDArray[np.uint8],
+        target: Model,
+        images: Images,
         goals: Sequence[Goal] | Goal | None = None,
         seed: int = 0,
         *,
-        labels: Sequence[int] | NDArray[np.integer] | None = None,
+        labels: Labels | None = None,
         pixels: int = 1,
         budget: int | None = None,
         rows: int | None = None,
@@ -71,39 +81,52 @@ class Attack(ABC):
 
         Parameters
         ----------
-        images : ``(N, C, H, W)`` uint8. Unlike a run, this attacks all of them, right before or not.
-        goals : one a image, or one for all; untargeted by default.
-        labels : class of each image; the target's own predictions by default.
-        pixels, budget, rows : pixels that may change, questions a unit, rows of a pass.
+        target : a target, a torch module, or a function from images ``(N, C, H, W)`` in [0, 1] to scores.
+        images : ``(N, C, H, W)``, at least one: uint8, or floats in [0, 1] that are rounded to 8 bits; 1 or 3
+            channels, 8 x 8 to 512 x 512. Unlike a run, this attacks all of them, right before or not.
+        goals : one for all images, or one an image; untargeted by default.
+        seed : 0 or more.
+        labels : class of each image, integers from 0 up; the target's own predictions by default.
+        pixels : how many pixels may change, 1 to H x W.
+        budget : questions a unit, the verifying one included; :meth:`default_budget` by default.
+        rows : rows of a pass; 64 on the CPU and 1024 on CUDA by default.
 
         Raises
         ------
-        InputError : the target does not give what the attack needs, a budget that is too small, goals or labels that
-            do not fit, images without finite scores.
+        InputError : an argument that is none of the above, goals or labels that do not fit the images or the classes,
+            a budget that is too small, a target that does not give what the attack needs, images without finite scores.
         """
-        settle(target, images)
+        target, pictures = model_target(target), eight_bit(images)
+        check_shape(target, pictures)
+        n, _, height, width = pictures.shape
+        wanted = image_goals(goals, n)
+        seed = whole_number("seed", seed, 0)
+        pixels = whole_number("pixels", pixels, 1, height * width)
+        questions = self._questions(budget)
+        rows = default_rows(target) if rows is None else whole_number("rows", rows, 1, LARGEST_ROWS)
+        settle(target, pictures)
         self.check_target(target)
-        questions = budget if budget is not None else self.default_budget()
-        if questions < self.least_budget():
-            raise InputError("budget", f"{questions}", f"{self.name} needs {self.least_budget()} or more.")
-        rows = rows or default_rows(target)
-        target.prepare(target.images(with_noise(images[:64], SAMPLE)))
-        answers = ask(target, images, rows)
-        if answers.reasons:
-            number, reason = min(answers.reasons.items())
-            raise InputError(f"image {number}", f"no finite scores for it unchanged ({reason})", "Leave it out.")
-        classes = answers.scores.argmax(axis=1) if labels is None else np.asarray(labels)
-        if goals is None or isinstance(goals, Goal):
-            goals = [goals or Goal()] * len(images)
+        target.prepare(target.images(with_noise(pictures[:64], SAMPLE)))
+        scores = unchanged_scores(target, pictures, rows)
+        classes = scores.argmax(axis=1).tolist() if labels is None else class_labels(labels, n, scores.shape[1])
         units = []
-        for number, (image, label, goal) in enumerate(zip(images, classes.tolist(), goals, strict=True)):
-            goal.check(label, answers.scores.shape[1])
+        for number, (image, label, goal) in enumerate(zip(pictures, classes, wanted, strict=True)):
+            goal.check(label, scores.shape[1])
             digest = image_digest(image)
             unit = unit_seed(seed, digest, label, str(goal), self.name, self.draws(), pixels)
-            units.append(Unit(image, str(number), digest, label, goal, self.name, pixels, unit, answers.scores[number]))
+            units.append(Unit(image, str(number), digest, label, goal, self.name, pixels, unit, scores[number]))
         meter = Meter(target, questions, rows, cache=target.deterministic)
         found = [verify(candidate, target.probabilities) for candidate in self.run(meter, iter(units))]
         return sorted(found, key=lambda outcome: int(outcome.unit.image_name))
+
+    def _questions(self, budget: int | None) -> int:
+        """Questions a unit: ``budget``, or what the attack needs to run to its end."""
+        if budget is None:
+            return self.default_budget()
+        least = self.least_budget()
+        if (questions := whole_number("budget", budget, 2)) < least:
+            raise InputError("budget", f"{questions}", f"{self.name} needs {least} or more.")
+        return questions
 
     def check_target(self, target: Target) -> None:
         """Raise InputError where the target does not give what the attack needs."""

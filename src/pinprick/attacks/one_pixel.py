@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pinprick.attacks.arguments import number_between, whole_number
 from pinprick.attacks.base import Attack
-from pinprick.attacks.search_loop import STOPS, Stop, StopRule, search_units
-from pinprick.errors import InputError, UnknownNameError
+from pinprick.attacks.search_loop import Stop, StopRule, check_stop, search_units
+from pinprick.errors import UnknownNameError
 from pinprick.outcomes import Candidate
 from pinprick.search.differential_evolution import DifferentialEvolution
 from pinprick.search.start import Bounds
 from pinprick.targets.meter import Meter
 from pinprick.threat import ThreatModel
 from pinprick.units import Unit
+
+LARGEST_POPULATION = LARGEST_GENERATIONS = 10**6
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class OnePixel(Attack):
 
     Raises
     ------
-    InputError : a population under 4, a negative number of generations, an unknown stop rule or treatment of bounds.
+    InputError : a population that is not 4 to 1 000 000, generations that are not 0 to 1 000 000, a weight that is not
+        finite, thresholds that are no probabilities, an unknown stop rule or treatment of bounds.
     """
 
     population: int = 400
@@ -49,15 +54,19 @@ class OnePixel(Attack):
     course_free: ClassVar[tuple[str, ...]] = ("generations", "stop", "target_above", "label_below")
 
     def __post_init__(self) -> None:
-        if self.population < 4:
-            raise InputError("population", f"{self.population}", "Three distinct others are drawn: give 4 or more.")
-        if self.generations < 0:
-            raise InputError("generations", f"{self.generations}", "Give 0 or more.")
-        if self.stop not in STOPS:
-            raise UnknownNameError("--stop", self.stop, STOPS)
-        for bounds in (self.position_bounds, self.colour_bounds):
+        # Three distinct others are drawn for each child.
+        population = whole_number("population", self.population, 4, LARGEST_POPULATION)
+        generations = whole_number("generations", self.generations, 0, LARGEST_GENERATIONS)
+        # As Python's own numbers: seeds and manifests are made from their JSON, which knows no NumPy.
+        object.__setattr__(self, "population", population)
+        object.__setattr__(self, "generations", generations)
+        object.__setattr__(self, "weight", number_between("weight", self.weight, -math.inf, math.inf))
+        for name, bounds in (("position_bounds", self.position_bounds), ("colour_bounds", self.colour_bounds)):
             if bounds not in ("clip", "reflect", "resample"):
-                raise UnknownNameError("bounds", bounds, ("clip", "reflect", "resample"))
+                raise UnknownNameError(name, str(bounds), ("clip", "reflect", "resample"))
+        check_stop(self.stop)
+        for name in ("target_above", "label_below"):
+            object.__setattr__(self, name, number_between(name, getattr(self, name), 0, 1))
 
     def default_budget(self) -> int:
         return self.population * (self.generations + 1) + 1

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pinprick.attacks.arguments import number_between
 from pinprick.attacks.base import Attack
-from pinprick.attacks.search_loop import STOPS, Stop, StopRule, search_units
-from pinprick.errors import UnknownNameError
+from pinprick.attacks.search_loop import Stop, StopRule, check_stop, search_units
 from pinprick.outcomes import Candidate
 from pinprick.search.random_search import RandomSearch
 from pinprick.targets.meter import Meter
@@ -34,8 +34,10 @@ class RandomPixels(Attack):
     course_free: ClassVar[tuple[str, ...]] = ("stop", "target_above", "label_below")
 
     def __post_init__(self) -> None:
-        if self.stop not in STOPS:
-            raise UnknownNameError("--stop", self.stop, STOPS)
+        check_stop(self.stop)
+        # As Python's own numbers: manifests are made from their JSON, which knows no NumPy.
+        for name in ("target_above", "label_below"):
+            object.__setattr__(self, name, number_between(name, getattr(self, name), 0, 1))
 
     def default_budget(self) -> int:
         return 40_401

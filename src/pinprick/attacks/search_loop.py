@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinprick.edits import Edits
+from pinprick.errors import UnknownNameError
 from pinprick.goals import Scores
 from pinprick.outcomes import Candidate
 from pinprick.search.base import ASK, Search
@@ -22,6 +23,12 @@ STOPS = ("first-hit", "paper")
 MakeSearch = Callable[[int, tuple[int, int, int], int], Search]
 PASSES_AHEAD = 8
 """Units searched at once are as many as fill this many passes, so that padding stays under a few percent."""
+
+
+def check_stop(stop: str) -> None:
+    """Raise UnknownNameError where there is no such stop rule."""
+    if stop not in STOPS:
+        raise UnknownNameError("--stop", str(stop), STOPS)
 
 
 @dataclass(frozen=True)
