@@ -20,7 +20,7 @@ from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
-from pinprick.cli.main import app
+from pinprick.cli.app import app
 from pinprick.data.sets import NAMES
 from pinprick.models.shipped import shipped
 
@@ -121,6 +121,8 @@ def small(line: str, model: str) -> str:
     line = re.sub(r"\bcnn-digits\b", model, line)
     if line.startswith("pinprick train"):
         return f"{line} --epochs 2"
+    if line.startswith("pinprick summary"):
+        return line
     limit = 2 * SMALL["limit"] if "--limit 40" in line else SMALL["limit"]
     return f"{line} --limit {limit} --budget {SMALL['budget']}"
 

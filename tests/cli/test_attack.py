@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pinprick.cli.main import app
+from pinprick.cli.app import app
+from pinprick.cli.main import main
 from pinprick.errors import InputError
 from tests.cli.conftest import pinprick
 
@@ -153,6 +154,9 @@ def test_ctrl_c_stores_what_has_ended_says_how_to_go_on_and_exits_130(user: Path
         (("--data", "images"), "--model: it is missing"),
         (("--model", "model.py:net", "--image", "images/0/10.png", "--data", "images"), "--data is given too"),
         (("--model", "model.py:net", "--first", "3", "--limit", "3"), "both are given"),
+        (("--model", "model.py:net", "--targets", "random"), "--targets random: the goal is untargeted"),
+        (("--model", "model.py:net", "--plan", "--pixels", "65"), "--pixels: 65 of images with 64 pixels"),
+        (("--model", "model.py:net", "--out", ""), "--out: '' is no path"),
     ],
 )
 def test_bad_input_is_an_error_that_names_it(
@@ -165,6 +169,54 @@ def test_bad_input_is_an_error_that_names_it(
     result = CliRunner().invoke(app, whole)
     assert isinstance(result.exception, InputError), (result.exception, result.output)
     assert message in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--pixels", ""), "--pixels: ''"),
+        (("--pixels", "1,,3"), "--pixels: '1,,3'"),
+        (("--pixels", "1.5"), "--pixels: '1.5'"),
+        (("--pixels", "0"), "--pixels: 0"),
+        (("--pixels", "-1"), "--pixels: -1"),
+        (("--pixels", "9" * 30), "--pixels: '9999"),
+        (("--goal", "foo"), "--goal: there is no 'foo'"),
+        (("--stop", "foo"), "--stop: there is no 'foo'"),
+        (("--attack", "onepixel"), "--attack: there is no 'onepixel'. Did you mean one-pixel"),
+        (("--limit", "0"), "--limit: 0"),
+        (("--limit", "1.5"), "Invalid value for '--limit'"),
+        (("--limit", "9" * 30), "--limit: 9999"),
+        (("--budget", "9" * 30), "--budget: 9999"),
+        (("--budget", "9" * 5000), "'--budget'"),
+        (("--seed", "9" * 30), "--seed: 9999"),
+        (("--seed", "-1"), "--seed: -1"),
+        (("--batch-size", "9" * 30), "--batch-size: 9999"),
+        (("--batch-size", "0"), "--batch-size: 0"),
+        (("--limit",), "'--limit' requires an argument"),
+        (("--lmit", "3"), "No such option: --lmit"),
+        (("--spec", "nowhere.toml"), "--spec nowhere.toml: no such file"),
+        (("more",), "unexpected extra argument(s) (more)"),
+        ((), "--model: it is missing"),
+    ],
+)
+def test_a_mistake_on_the_command_line_exits_2_and_names_the_option(
+    arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = ("--model", "cnn-digits") if arguments else ()
+    monkeypatch.setattr(sys, "argv", ["pinprick", "attack", "--data", "digits", *model, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capfd.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    # Typer draws a box around its own messages and breaks lines in it.
+    assert message in " ".join(err.replace("│", " ").split())
+
+
+def test_a_single_image_may_not_be_a_folder(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(user)
+    result = CliRunner().invoke(app, ["attack", "--model", "model.py:net", "--image", "images"])
+    assert isinstance(result.exception, InputError)
+    assert "--image images: it is a folder. Give --data images" in str(result.exception)
 
 
 def test_an_error_is_one_line_on_stderr_and_exit_code_2(user: Path) -> None:
@@ -225,6 +277,28 @@ def test_toml_and_the_command_line_which_wins(user: Path, monkeypatch: pytest.Mo
     assert [(row["pixels"], row["n"]) for row in json.loads(result.stdout)["rows"]] == [(1, 2), (3, 2)]
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["given"]["seed"] == 0
     assert not (tmp_path / "run" / "images").exists()
+
+
+def test_the_command_line_wins_over_what_stands_in_its_place(
+    user: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(user)
+    image = sorted((user / "images").rglob("*.png"))[0]
+    spec = tmp_path / "run.toml"
+    common = 'model = "model.py:net"\nbudget = 450\nbaseline = "none"\n'
+
+    def attacked(fields: str, *options: str) -> tuple[int, int]:
+        spec.write_text(common + fields)
+        result = CliRunner().invoke(app, ["attack", "--spec", str(spec), *options, "--json"])
+        assert result.exit_code == 0, result.output
+        found = json.loads(result.stdout)
+        return found["images"], found["rows"][0]["n"]
+
+    assert attacked(f'image = "{image}"\n') == (1, 1)
+    assert attacked('data = "images"\nlabels = "given"\n', "--image", str(image)) == (1, 1)
+    assert attacked('data = "images"\nlimit = 9\n', "--first", "2")[1] == 2
+    assert attacked('data = "images"\nfirst = 9\n', "--limit", "2")[1] == 2
+    assert attacked(f'image = "{image}"\nlimit = 2\n', "--data", "images")[1] == 2
 
 
 def test_failed_units_make_exit_code_3(user: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,36 +20,17 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pinprick.cli.main import main
 from pinprick.data.digits import digits
 from pinprick.models.settings import LabelledImages
 from pinprick.models.training import accuracy
 from pinprick.models.weights import load_net, read_card
-
-Result = tuple[int, str, str]
-Command = Callable[..., Result]
+from tests.models.conftest import Command
 
 # SIGINT is ignored in processes that a shell started in the background, and inherited; a user's shell does not.
 PROGRAM = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nimport pinprick.cli.main as m; m.main()"
 )
 LINE = re.compile(r"reading .+: \d+ images|epoch \d+/\d+: loss \d+\.\d{4}, \d+\.\d s")
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    """The command in this process, in an empty folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(line: str, *more: str) -> Result:
-        monkeypatch.setattr(sys, "argv", ["pinprick", "train", *shlex.split(line), *more])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, out, err
-
-    return command
 
 
 def process(folder: Path, line: str) -> subprocess.Popen[str]:
@@ -168,7 +149,9 @@ def test_without_json_the_accuracy_and_the_file_are_printed(run: Command, tmp_pa
         ("cnn --data digits --lr inf", "error: --lr: it is inf"),
         ("cnn --data digits --epochs 0", "Invalid value for '--epochs'"),
         ("cnn --data digits --batch 0", "Invalid value for '--batch'"),
-        ("cnn --data digits --seed 4294967296", "Invalid value for '--seed'"),
+        ("cnn --data digits --seed 4294967296", "error: --seed 4294967296: out of range"),
+        ("cnn --data digits --seed -1", "error: --seed -1: out of range. Give a whole number from 0 to 4294967295"),
+        ("cnn --data digits --seed 1.5", "Invalid value for '--seed'"),
         ("cnn", "Missing option '--data'"),
         ("vgg16 --data digits", "error: network 'vgg16': images of 8 x 8 pixels. It takes 16 x 16 or larger"),
         ("fc-0 --data digits", "a hidden layer of width 0"),
@@ -219,7 +202,7 @@ def test_test_images_that_lack_a_class_or_name_them_otherwise_are_measured(run: 
     code, out, err = run("fc", "--data", data, "--test", fewer, "--epochs", "1", "--json")
     assert (code, json.loads(out)["n"]) == (0, 6)
     assert "warning" not in err
-    code, out, err = run("fc", "--data", data, "--test", renamed, "--epochs", "1", "--json")
+    code, out, err = run("fc", "--data", data, "--test", renamed, "--epochs", "1", "--json", "--overwrite")
     assert (code, json.loads(out)["n"]) == (0, 6)
     assert "warning: the classes of --test (A, B, C …) are called otherwise than --data's" in err
 

@@ -1,23 +1,13 @@
-"""`pinprick attack`: how many images do one, three or five changed pixels turn wrong?"""
+"""`pinprick attack`: its options. What they mean is in runs/spec.py, what is done with them in cli/attacking.py."""
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
-from pinprick.cli.console import say, stderr, stdout_to_stderr
-from pinprick.errors import EXIT_DONE, EXIT_FAILED_UNITS, EXIT_INTERRUPTED, InputError
-from pinprick.runs.estimate import estimate
-from pinprick.runs.plan import seconds_text
-from pinprick.runs.run import Listener, RunResult, run
-from pinprick.runs.spec import Spec, make_spec, read_spec
+from pinprick.cli.interrupts import stopping_work
 
 
 def attack(
@@ -30,7 +20,9 @@ def attack(
     attack: Annotated[str | None, typer.Option(help="one-pixel (default) or random.")] = None,
     pixels: Annotated[str | None, typer.Option(help="Numbers of pixels, such as 1,3,5. Default 1.")] = None,
     goal: Annotated[str | None, typer.Option(help="untargeted (default), targeted or untargeted-derived.")] = None,
-    targets: Annotated[str | None, typer.Option(help="Of targeted goals: all (default), random, least-likely.")] = None,
+    targets: Annotated[
+        str | None, typer.Option(help="Of --goal targeted: all (default), random, least-likely.")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Right images to attack, in a seeded permutation. Default 100.")
     ] = None,
@@ -47,10 +39,14 @@ def attack(
     ] = None,
     channel_order: Annotated[str | None, typer.Option(help="rgb (default) or bgr.")] = None,
     labels: Annotated[str | None, typer.Option(help="given (default) or predicted.")] = None,
-    classes: Annotated[Path | None, typer.Option(help="JSON list of class names in the model's order.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="JSON list of class names in the model's order.", metavar="FILE")
+    ] = None,
     resize: Annotated[int | None, typer.Option(help="Resize the short side to this many pixels.")] = None,
     crop: Annotated[int | None, typer.Option(help="Then crop this many pixels square from the centre.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; the same command again continues it.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder of the run; the same command again continues it.", metavar="FOLDER")
+    ] = None,
     save_images: Annotated[
         bool | None, typer.Option("--save-images/--no-save-images", help="Write PNG files of fooled images.")
     ] = None,
@@ -62,140 +58,8 @@ def attack(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
 ) -> None:
     """Attack an image classifier by changing a few pixels, and report how many images it then gets wrong."""
-    options = dict(locals())
-    fields: dict[str, Any] = {} if spec is None else read_spec(spec)
-    fields |= {name: options[name] for name in Spec.model_fields if options[name] is not None}
-    if image is not None:
-        if fields.get("data") is not None:
-            raise InputError("--image", "--data is given too", "Give one of them.")
-        fields |= {"data": image, "labels": fields.get("labels", "predicted")}
-    whole = make_spec(fields)
-    if plan:
-        _plan(whole, as_json)
-        return
-    raise typer.Exit(_run(whole, as_json))
+    options = {name: value for name, value in locals().items() if value is not None}
+    from pinprick.cli.attacking import attack_as_told
 
-
-def _plan(spec: Spec, as_json: bool) -> None:
-    with stdout_to_stderr():
-        figures = estimate(spec)
-    if as_json:
-        typer.echo(json.dumps(figures))
-        return
-    typer.echo(
-        f"{figures['units']} units at most, {figures['questions']} questions at most, "
-        f"about {seconds_text(figures['seconds'])} at most ({figures['questions_per_second']:.0f} questions a second)"
-    )
-
-
-def _run(spec: Spec, as_json: bool) -> int:
-    """Run with live progress, print the result, and return the exit code."""
-    with stdout_to_stderr():
-        console = stderr()
-        with _Live(console) as live:
-            try:
-                result = run(spec, listener=live.listener())
-            except KeyboardInterrupt:
-                live.stop()
-                where = (
-                    f"; the same command continues in {spec.out}" if spec.out else " (nothing is kept without --out)"
-                )
-                say(f"interrupted after {live.done} units{where}")
-                return EXIT_INTERRUPTED
-    if as_json:
-        typer.echo(json.dumps(result.as_dict()))
-    else:
-        _print(result)
-    if result.failed:
-        say(f"{result.failed} units failed, the first with: {result.first_reason}")
-    return EXIT_FAILED_UNITS if result.failed else EXIT_DONE
-
-
-LINE_SECONDS = 30.0
-
-
-class _Live:
-    """Units done, successes, questions a second and time left, on stderr."""
-
-    def __init__(self, console: Console) -> None:
-        self.console, self.done = console, 0
-        self.units = self.stored = 0
-        self.start = self.last_line = time.monotonic()
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-            transient=True,
-        )
-        self.task = self.bar.add_task("scoring the unchanged images", total=None, note="")
-
-    def __enter__(self) -> _Live:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        self.bar.stop()
-
-    def listener(self) -> Listener:
-        return Listener(say=self.say, on_plan=self.on_plan, on_step=self.on_step)
-
-    def say(self, message: str) -> None:
-        self.bar.console.print(message, markup=False)
-
-    def on_plan(self, units: int, stored: int) -> None:
-        self.units, self.stored, self.start = units, stored, time.monotonic()
-        if stored:
-            self.say(f"{stored} of {units} units are stored already")
-        self.bar.update(self.task, description="attacking", total=units, completed=stored)
-
-    def on_step(self, done: int, successes: int, asked: int) -> None:
-        self.done = done
-        seconds = max(time.monotonic() - self.start, 1e-9)
-        left = self.units - self.stored - done
-        note = f"fooled {successes}, {asked / seconds:,.0f} questions/s"
-        if done:
-            note += f", {seconds_text(seconds / done * left)} left"
-        self.bar.update(self.task, completed=self.stored + done, note=note)
-        # Where there is no terminal to draw a bar on, a line now and then.
-        if not self.console.is_terminal and time.monotonic() - self.last_line > LINE_SECONDS:
-            self.last_line = time.monotonic()
-            self.say(f"{self.stored + done} of {self.units} units, {note}")
-
-
-def _print(result: RunResult) -> None:
-    """The summary for people."""
-    rate = "" if result.clean_accuracy is None else f", clean accuracy {result.clean_accuracy:.1%}"
-    typer.echo(f"{result.attacked} right images of {result.images} scored{rate}; {seconds_text(result.seconds)}")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("attack", "pixels", "goal", "n", "fooled", "rate", "95 % interval"):
-        table.add_column(name, justify="left" if name in ("attack", "goal") else "right")
-    for name in ("questions", "median", "to success", "confidence", "failed"):
-        table.add_column(name, justify="right")
-    for row in result.rows:
-        low, high = row.interval
-        table.add_row(
-            row.attack,
-            str(row.pixels),
-            row.goal,
-            str(row.n),
-            str(row.successes),
-            _figure(row.success_rate, "{:.1%}"),
-            f"{low:.1%} to {high:.1%}" if row.n else "-",
-            _figure(row.mean_queries, "{:,.0f}"),
-            _figure(row.median_queries, "{:,.0f}"),
-            _figure(row.mean_queries_to_success, "{:,.0f}"),
-            _figure(row.confidence, "{:.1%}"),
-            str(row.failed),
-        )
-    Console(highlight=False, width=140).print(table)
-    if result.spec.out is not None:
-        typer.echo(f"results: {result.spec.out}")
-
-
-def _figure(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
+    with stopping_work():
+        attack_as_told(options)

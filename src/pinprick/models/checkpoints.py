@@ -31,12 +31,12 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
         ) from None
 
 
-def read_checkpoint(path: Path, identity: str, device: str) -> dict[str, Any]:
+def read_checkpoint(path: Path, identity: str | None, device: str) -> dict[str, Any]:
     """The state that :func:`write_checkpoint` wrote, tensors on ``device``; the file itself is left as it is.
 
     Raises
     ------
-    InputError : the file is damaged, is no checkpoint, or is of a training other than ``identity``.
+    InputError : the file is damaged, is no checkpoint, or is of a training other than ``identity`` (None: of any).
     """
     what = f"checkpoint {str(path)!r}"
     again = "Delete it to start afresh, or give another --out."
@@ -51,7 +51,7 @@ def read_checkpoint(path: Path, identity: str, device: str) -> dict[str, Any]:
         raise InputError(what, f"it cannot be read, it may be damaged ({_first_line(error)})", again) from None
     if not isinstance(state, dict) or any(not isinstance(state.get(name), kind) for name, kind in _ENTRIES.items()):
         raise InputError(what, "it is not a checkpoint of `pinprick train`", again)
-    if state["identity"] != identity:
+    if identity is not None and state["identity"] != identity:
         raise InputError(what, "it is of other settings or other data", again)
     return state
 

@@ -44,6 +44,7 @@ __all__ = [
     "accuracy",
     "augment_batch",
     "default_recipe",
+    "finished",
     "train",
 ]
 
@@ -238,6 +239,22 @@ class Trainer:
             ) from None
         self.epoch = self.resumed_from = state["epoch"]
 
+    def facts(self) -> dict[str, Any]:
+        """What decides the weights, as their card states it: data, seed, recipe, augmentation, precision."""
+        settings, recipe = self.settings, self.settings.recipe
+        return {
+            "data": base_names(self.data.name),
+            "data_digest": self.data.fingerprint,
+            "images": len(self.data.images),
+            "seed": settings.seed,
+            "epochs": recipe.epochs,
+            "batch": min(recipe.batch, len(self.data.images)),
+            "learning_rate": recipe.learning_rate,
+            "weight_decay": recipe.weight_decay,
+            "augment": settings.augment,
+            "precision": settings.precision,
+        }
+
     def card(self, training: dict[str, Any]) -> Card:
         """The card that goes into the weights' header."""
         settings = self.settings
@@ -255,6 +272,52 @@ def accuracy(net: nn.Module, card: Card, data: LabelledImages, *, device: str = 
             predicted = net(preprocess(images)).argmax(dim=1).cpu().numpy()
             right += int((predicted == data.labels[start : start + batch]).sum())
     return right
+
+
+def finished(trainer: Trainer, test: LabelledImages | None, out: Path) -> dict[str, Any] | None:
+    """What :func:`train` came to, where ``out`` holds the weights of this very training; None where it is to be done.
+
+    It is to be done where there is no file ``out``, no card beside it, or a checkpoint of a training under way.
+
+    Returns
+    -------
+    The facts of :func:`train`; ``seconds`` and ``machine`` are null.
+
+    Raises
+    ------
+    InputError : ``out`` or its card is another file, or of other settings, data or test images, and would be lost.
+    """
+    page, right = card_path(out), "Give another --out, or --overwrite to train anew."
+    if page.exists() and not out.exists() and not _is_card(page):
+        raise InputError(f"--out {out}", f"its card would overwrite {page}", right)
+    if not out.exists():
+        return None
+    try:
+        _, card = load_net(out)
+    except InputError as error:
+        raise InputError(f"--out {out}", f"a file that this training did not write ({error.wrong})", right) from None
+    had = {"net": card.net} | (card.training or {})
+    tested = None if test is None else base_names(test.name)
+    wanted = {"net": trainer.settings.net} | trainer.facts() | {"test": tested}
+    differences = [
+        f"{name.replace('_', ' ')} {had.get(name)} there, {value} now"
+        for name, value in wanted.items()
+        # The test images are the last to be noted: a training that was stopped before has none.
+        if had.get(name) != value and not (name == "test" and "test" not in had)
+    ]
+    if differences:
+        raise InputError(f"--out {out}", f"weights of another training ({'; '.join(differences[:3])})", right)
+    if trainer.checkpoint.exists() or "accuracy" not in had or not page.exists():
+        return None
+    return (card.training or {}) | {"seconds": None, "weights": str(out), "machine": None}
+
+
+def _is_card(page: Path) -> bool:
+    """Whether a file is a model card, and not notes of somebody's own."""
+    try:
+        return b"of `pinprick.models`" in page.read_bytes()
+    except OSError:  # what cannot be read is no card of ours
+        return False
 
 
 def train(trainer: Trainer, test: LabelledImages | None, out: Path) -> dict[str, Any]:
@@ -275,23 +338,12 @@ def train(trainer: Trainer, test: LabelledImages | None, out: Path) -> dict[str,
     ------
     InputError : before the training, ``test`` does not fit it; otherwise as :meth:`Trainer.fit`.
     """
-    settings, recipe = trainer.settings, trainer.settings.recipe
+    settings = trainer.settings
     if test is not None:
         check_images(f"test images {test.name!r}", test, settings.classes, settings.shape)
     start = time.perf_counter()
     net = trainer.fit()
-    facts: dict[str, Any] = {
-        "data": base_names(trainer.data.name),
-        "data_digest": trainer.data.fingerprint,
-        "images": len(trainer.data.images),
-        "seed": settings.seed,
-        "epochs": recipe.epochs,
-        "batch": min(recipe.batch, len(trainer.data.images)),
-        "learning_rate": recipe.learning_rate,
-        "weight_decay": recipe.weight_decay,
-        "augment": settings.augment,
-        "precision": settings.precision,
-    }
+    facts = trainer.facts()
     save_weights(out, net, trainer.card(facts))
     saved, card = load_net(out)
     facts |= {"test": None, "n": None, "accuracy": None, "interval": None}

@@ -24,13 +24,20 @@ def estimate(spec: Spec, *, target: Target | None = None, images: ImageSet | Non
 
     The number of right images is not known beforehand: all that are asked for are counted, if the set has as many.
     A few passes over unchanged images are timed; a remote target is not asked (``seconds`` is then 0).
+
+    Raises
+    ------
+    InputError : something that was given cannot be used, as far as this is known before images are scored.
     """
     target = target or load_spec_target(spec)
     images = images or load_images(spec.data, classes=spec.classes, resize=spec.resize, crop=spec.crop)
     order = image_order(images, spec.seed, shuffled=spec.first is None)
+    spec.check_pixels(*images.image(int(order[0])).shape[1:])
     speed = 0.0
     if target.local:
         ready(target, images, order[:64].tolist(), Listener())
+        for attack in spec.attacks():
+            attack.check_target(target)
         speed = _questions_a_second(target, images, spec.batch_size or default_rows(target), int(order[0]))
     classes = target.classes or len(images.classes or ()) or 2
     attacked = min(spec.wanted(), len(images))

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    StrictBool,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from pinprick.attacks.arguments import LARGEST, LARGEST_ROWS, shown, whole_number
 from pinprick.attacks.base import Attack
 from pinprick.attacks.registry import ATTACKS, make_attack
 from pinprick.attacks.search_loop import Stop
+from pinprick.data.folder import IMAGE_SUFFIXES, is_image_name
 from pinprick.errors import InputError, UnknownNameError
 from pinprick.targets.base import Outputs
 
@@ -33,13 +44,32 @@ _HOW = {
 }
 """Fields that are not part of a run's identity: how many, where to, and names of what tells its own identity. The
 target states its weights, device, outputs and normalisation, and the image set its fingerprint."""
+_BOUNDS = {
+    "limit": (1, LARGEST),
+    "first": (1, LARGEST),
+    "budget": (-LARGEST, LARGEST),  # the least is the attack's own
+    "seed": (0, LARGEST),
+    "batch_size": (1, LARGEST_ROWS),
+    "resize": (1, LARGEST),
+    "crop": (1, LARGEST),
+}
+_INSTEAD = {"limit": "first", "first": "limit", "data": "image", "image": "data"}
+"""Fields that stand in each other's place."""
+LARGEST_FILE = 2**20
+"""Bytes of a specification."""
 
 
 class Spec(BaseModel):
     """A run. Field names are the options of `pinprick attack`, with underscores for dashes.
 
     ``limit`` and ``first`` say how many right images to attack, out of a seeded permutation or in the set's order;
-    neither: 100 out of the permutation. ``budget`` is questions a unit, the reserved one included.
+    neither: 100 out of the permutation. ``budget`` is questions a unit, the reserved one included. ``targets`` goes
+    with targeted goals only.
+
+    Raises
+    ------
+    InputError : a number out of range, fields that do not go together, an attack that there is not. For fields of
+        another type use :func:`make_spec`, which raises it for these too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=())
@@ -50,55 +80,82 @@ class Spec(BaseModel):
     pixels: tuple[int, ...] = (1,)
     goal: Literal["untargeted", "targeted", "untargeted-derived"] = "untargeted"
     targets: Literal["all", "random", "least-likely"] = "all"
-    limit: int | None = Field(default=None, ge=1)
-    first: int | None = Field(default=None, ge=1)
+    limit: int | None = None
+    first: int | None = None
     budget: int | None = None
     stop: Stop = "first-hit"
     baseline: Literal["random", "none"] | None = None
-    seed: int = Field(default=0, ge=0)
+    seed: int = 0
     device: str = "auto"
-    batch_size: int | None = Field(default=None, ge=1)
+    batch_size: int | None = None
     outputs: Outputs = "auto"
     normalize: str | None = None
     channel_order: Literal["rgb", "bgr"] = "rgb"
     labels: Literal["given", "predicted"] = "given"
     classes: Path | None = None
-    resize: int | None = Field(default=None, ge=1)
-    crop: int | None = Field(default=None, ge=1)
+    resize: int | None = None
+    crop: int | None = None
     out: Path | None = None
-    save_images: bool = False
-    retry_failed: bool = False
+    save_images: StrictBool = False
+    retry_failed: StrictBool = False
 
     @field_validator("pixels", mode="before")
     @classmethod
-    def _pixels(cls, value: Any) -> Any:
-        if isinstance(value, int):
-            value = (value,)
+    def _pixels(cls, value: Any) -> tuple[int, ...]:
         if isinstance(value, str):
-            value = parse_pixels(value)
-        if isinstance(value, Iterable):
-            value = tuple(dict.fromkeys(value))
-        return value
+            return parse_pixels(value)
+        try:
+            several = list(value)
+        except TypeError:
+            several = [value]
+        if not several:
+            raise InputError("--pixels", "no number in it", "Give one or more, such as 1,3,5.")
+        return tuple(dict.fromkeys(whole_number("--pixels", one, 1) for one in several))
+
+    @field_validator(*_BOUNDS, mode="before")
+    @classmethod
+    def _whole(cls, value: Any, info: ValidationInfo) -> int | None:
+        name = str(info.field_name)
+        if value is None and name != "seed":
+            return None
+        return whole_number(_option(name), value, *_BOUNDS[name])
+
+    @field_validator("out", "classes", mode="before")
+    @classmethod
+    def _path(cls, value: Any, info: ValidationInfo) -> Any:
+        what = _option(str(info.field_name))
+        if not isinstance(value, str | os.PathLike):
+            return value
+        text = os.fspath(value)
+        if not text or "\0" in str(text):
+            raise InputError(what, f"{text!r} is no path", "Give a path, or leave the option out.")
+        try:
+            return Path(value).expanduser()
+        except RuntimeError as error:
+            raise InputError(f"{what} {text}", str(error), "Write the folder out.") from None
 
     @model_validator(mode="after")
     def _consistent(self) -> Spec:
-        if not self.pixels or min(self.pixels) < 1:
-            raise ValueError(f"--pixels: {list(self.pixels)}; give counts of 1 or more, such as 1,3,5")
         if self.limit is not None and self.first is not None:
-            raise ValueError("--limit and --first: both are given; give one of them")
+            raise InputError("--limit and --first", "both are given", "Give one of them.")
         if self.save_images and self.out is None:
-            raise ValueError("--save-images: there is no --out to save them in; give --out DIR")
+            raise InputError("--save-images", "there is no --out to save them in", "Give --out DIR.")
         if self.attack not in ATTACKS:
-            raise ValueError(str(UnknownNameError("--attack", self.attack, ATTACKS)))
+            raise UnknownNameError("--attack", self.attack, ATTACKS)
+        if self.goal == "untargeted" and "targets" in self.model_fields_set:
+            raise InputError(f"--targets {self.targets}", "the goal is untargeted", "Give --goal targeted with it.")
         if self.goal == "untargeted-derived" and self.targets != "all":
-            raise ValueError(
-                f"--targets {self.targets}: untargeted-derived takes every other class as a target; use --targets all"
+            raise InputError(
+                f"--targets {self.targets}",
+                "untargeted-derived takes every other class as a target",
+                "Leave --targets out, or give --goal targeted.",
             )
         for attack in self.attacks():
             if self.budget is not None and self.budget < attack.least_budget():
-                raise ValueError(
-                    f"--budget {self.budget}: {attack.name} needs {attack.least_budget()} or more"
-                    f" ({attack.least_budget() - 1} to begin with, and one to verify)"
+                raise InputError(
+                    f"--budget {self.budget}",
+                    f"{attack.name} needs {attack.least_budget()} or more"
+                    f" ({attack.least_budget() - 1} to begin with, and one to verify)",
                 )
         return self
 
@@ -117,6 +174,11 @@ class Spec(BaseModel):
         """How many right images are to be attacked."""
         return self.first or self.limit or DEFAULT_LIMIT
 
+    def check_pixels(self, height: int, width: int) -> None:
+        """Raise InputError where more pixels are to be changed than images of this size have."""
+        if (most := max(self.pixels)) > height * width:
+            raise InputError("--pixels", f"{most} of images with {height * width} pixels", "Give fewer.")
+
     def identity(self) -> dict[str, Any]:
         """What two runs must share to share a folder: everything but how many, where to, and how."""
         fields = self.model_dump(mode="json", exclude=_HOW)
@@ -126,27 +188,36 @@ class Spec(BaseModel):
 
 
 def parse_pixels(text: str) -> tuple[int, ...]:
-    """``"1,3,5"`` as (1, 3, 5).
+    """``"1,3,5"`` as (1, 3, 5); a number that is given twice counts once.
 
     Raises
     ------
-    InputError : not integers with commas between them.
+    InputError : not integers of 1 or more with commas between them.
     """
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError("--pixels", f"{text!r}", "Give integers with commas between them, such as 1,3,5.") from None
+    parts = text.split(",")
+    # int() alone would also take "1_000" and digits of other scripts, and refuses more than 4300 of them.
+    if not all(re.fullmatch(r" *-?[0-9]{1,20} *", part) for part in parts):
+        right = "Give integers with commas between them, such as 1,3,5."
+        raise InputError("--pixels", shown(text), right)
+    return tuple(dict.fromkeys(whole_number("--pixels", int(part), 1) for part in parts))
 
 
 def make_spec(fields: dict[str, Any]) -> Spec:
     """A spec from fields, with errors that name the option.
 
+    ``image``, the path of one image file, may stand in place of ``data``; ``labels`` are then predicted ones unless
+    they are given.
+
     Raises
     ------
     InputError : an unknown field, or a value that is not allowed.
     """
+    if (image := fields.get("image")) is not None:
+        if fields.get("data") is not None:
+            raise InputError("--image", "--data is given too", "Give one of them.")
+        fields = {"labels": "predicted"} | fields | {"data": _image_file(image)}
     try:
-        return Spec(**fields)
+        return Spec(**{name: value for name, value in fields.items() if name != "image"})
     except ValidationError as error:
         raise _plain(error) from None
 
@@ -156,27 +227,79 @@ def read_spec(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    InputError : no such file, or not TOML.
+    InputError : no such file, not TOML, nothing in it, a field that is given twice.
     """
+    what, right = f"--spec {path}", "See the README for an example."
     try:
-        fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            data = file.read(LARGEST_FILE + 1)
+        if len(data) > LARGEST_FILE:
+            raise InputError(what, "more than a million bytes", "Give a TOML file of options.")
+        # Some editors begin a file with a byte order mark, which TOML does not know.
+        entries = tomllib.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
-        raise InputError(f"--spec {path}", "no such file", "Give a TOML file.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"--spec {path}", f"not TOML ({error})", "See the README for an example.") from None
-    return {name.replace("-", "_"): value for name, value in fields.items()}
+        raise InputError(what, "no such file", "Give a TOML file.") from None
+    except OSError as error:
+        raise InputError(what, f"it cannot be read ({error.strerror})", "Give a TOML file.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(what, f"not UTF-8 text ({error.reason} at byte {error.start})", right) from None
+    except (ValueError, RecursionError) as error:  # a number of 5000 digits is a ValueError of another kind
+        raise InputError(what, f"not TOML ({str(error).splitlines()[0]})", right) from None
+    if not entries:
+        raise InputError(what, "nothing in it", right)
+    fields: dict[str, Any] = {}
+    for name, value in entries.items():
+        field = name.replace("-", "_")
+        if field in fields:
+            raise InputError(what, f"{name} is given twice, with a dash and with an underscore", "Give it once.")
+        fields[field] = value
+    return fields
+
+
+def merged(file: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a file with those of the command line, which win, also over what stands in their place.
+
+    ``--first`` puts aside the file's ``limit``, ``--image`` its ``data`` and ``labels``, a goal without targets its
+    ``targets``, and so on.
+    """
+    kept = {name: value for name, value in file.items() if _INSTEAD.get(name) not in given}
+    if "image" in given:
+        kept.pop("labels", None)
+    if given.get("goal", "targeted") != "targeted":
+        kept.pop("targets", None)
+    return kept | given
+
+
+def _image_file(image: Any) -> str:
+    """The path of one image, after ``--image``."""
+    if not isinstance(image, str | os.PathLike) or not os.fspath(image):
+        raise InputError("--image", shown(image), "Give the path of an image file.")
+    what, path = f"--image {image}", Path(image).expanduser()
+    if path.is_dir():
+        raise InputError(what, "it is a folder", f"Give --data {image}.")
+    suffixes = ", ".join(IMAGE_SUFFIXES)
+    if not path.is_file():
+        raise InputError(what, "there is no such file", f"Give an image file ({suffixes}); sets go after --data.")
+    if not is_image_name(path.name):
+        raise InputError(what, "no image, by its name", f"Give a file that ends in {suffixes}; sets go after --data.")
+    return os.fspath(image)
+
+
+def _option(field: str) -> str:
+    return "--" + field.replace("_", "-")
 
 
 def _plain(error: ValidationError) -> InputError:
+    """The first of pydantic's errors, on behalf of the option."""
     first = error.errors()[0]
-    name = str(first["loc"][0]) if first["loc"] else ""
-    option = "--" + name.replace("_", "-")
-    if first["type"] == "value_error":
-        what, _, rest = str(first["ctx"]["error"]).partition(": ")
-        wrong, _, right = rest.partition("; ")
-        return InputError(what, wrong.rstrip("."), f"{right[0].upper()}{right[1:].rstrip('.')}." if right else "")
+    name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
-        return UnknownNameError("run specification", name, Spec.model_fields)
+        return UnknownNameError("run specification", name, [*Spec.model_fields, "image"])
     if first["type"] == "missing":
-        return InputError(option, "it is missing", "Give it on the command line or in the TOML file.")
-    return InputError(option, f"{first['input']!r}: {first['msg']}", "See pinprick attack --help.")
+        return InputError(_option(name), "it is missing", "Give it on the command line or in the TOML file.")
+    if first["type"] == "literal_error":
+        kind = Spec.model_fields[name].annotation
+        # Of Literal[...] | None the names are one level further down.
+        names = [one for part in (kind, *get_args(kind)) for one in get_args(part) if isinstance(one, str)]
+        return UnknownNameError(_option(name), str(first["input"]), names)
+    return InputError(_option(name), f"{shown(first['input'])}: {first['msg']}", "See pinprick attack --help.")

@@ -1,0 +1,163 @@
+"""What `pinprick attack` does: a run with live progress, its table, or a plan."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from pinprick.cli.console import say, stderr, stdout_to_stderr
+from pinprick.errors import EXIT_DONE, EXIT_FAILED_UNITS, EXIT_INTERRUPTED
+from pinprick.runs.estimate import estimate
+from pinprick.runs.plan import seconds_text
+from pinprick.runs.run import Listener, RunResult, run
+from pinprick.runs.spec import Spec, make_spec, merged, read_spec
+
+
+def attack_as_told(options: dict[str, Any]) -> None:
+    """Run or plan what the options of the command line say, those that were given.
+
+    Raises
+    ------
+    InputError : something that was given cannot be used.
+    typer.Exit : at the end of a run, with its exit code.
+    """
+    given = {name: value for name, value in options.items() if name in Spec.model_fields or name == "image"}
+    spec = make_spec(merged(read_spec(options["spec"]) if "spec" in options else {}, given))
+    if options["plan"]:
+        _plan(spec, options["as_json"])
+        return
+    raise typer.Exit(_run(spec, options["as_json"]))
+
+
+def _plan(spec: Spec, as_json: bool) -> None:
+    with stdout_to_stderr():
+        figures = estimate(spec)
+    if as_json:
+        typer.echo(json.dumps(figures))
+        return
+    typer.echo(
+        f"{figures['units']} units at most, {figures['questions']} questions at most, "
+        f"about {seconds_text(figures['seconds'])} at most ({figures['questions_per_second']:.0f} questions a second)"
+    )
+
+
+def _run(spec: Spec, as_json: bool) -> int:
+    """Run with live progress, print the result, and return the exit code."""
+    with stdout_to_stderr():
+        console = stderr()
+        with _Live(console) as live:
+            try:
+                result = run(spec, listener=live.listener())
+            except KeyboardInterrupt:
+                live.stop()
+                where = (
+                    f"; the same command continues in {spec.out}" if spec.out else " (nothing is kept without --out)"
+                )
+                say(f"interrupted after {live.done} units{where}")
+                return EXIT_INTERRUPTED
+    if as_json:
+        typer.echo(json.dumps(result.as_dict()))
+    else:
+        _print(result)
+    if result.failed:
+        say(f"{result.failed} units failed, the first with: {result.first_reason}")
+    return EXIT_FAILED_UNITS if result.failed else EXIT_DONE
+
+
+LINE_SECONDS = 30.0
+
+
+class _Live:
+    """Units done, successes, questions a second and time left, on stderr."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.done, self.drawn = console, 0, sys.stderr.isatty()
+        self.units = self.stored = 0
+        self.start = self.last_line = time.monotonic()
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            transient=True,
+            # Not the console's own opinion: FORCE_COLOR and the like would make it draw into files and logs.
+            disable=not self.drawn,
+        )
+        self.task = self.bar.add_task("scoring the unchanged images", total=None, note="")
+
+    def __enter__(self) -> _Live:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self.bar.stop()
+
+    def listener(self) -> Listener:
+        return Listener(say=self.say, on_plan=self.on_plan, on_step=self.on_step)
+
+    def say(self, message: str) -> None:
+        self.bar.console.print(message, markup=False)
+
+    def on_plan(self, units: int, stored: int) -> None:
+        self.units, self.stored, self.start = units, stored, time.monotonic()
+        if stored:
+            self.say(f"{stored} of {units} units are stored already")
+        self.bar.update(self.task, description="attacking", total=units, completed=stored)
+
+    def on_step(self, done: int, successes: int, asked: int) -> None:
+        self.done = done
+        seconds = max(time.monotonic() - self.start, 1e-9)
+        left = self.units - self.stored - done
+        note = f"fooled {successes}, {asked / seconds:,.0f} questions/s"
+        if done:
+            note += f", {seconds_text(seconds / done * left)} left"
+        self.bar.update(self.task, completed=self.stored + done, note=note)
+        # Where there is no terminal to draw a bar on, a line now and then.
+        if not self.drawn and time.monotonic() - self.last_line > LINE_SECONDS:
+            self.last_line = time.monotonic()
+            self.say(f"{self.stored + done} of {self.units} units, {note}")
+
+
+def _print(result: RunResult) -> None:
+    """The summary for people."""
+    rate = "" if result.clean_accuracy is None else f", clean accuracy {result.clean_accuracy:.1%}"
+    typer.echo(f"{result.attacked} right images of {result.images} scored{rate}; {seconds_text(result.seconds)}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("attack", "pixels", "goal", "n", "fooled", "rate", "95 % interval"):
+        table.add_column(name, justify="left" if name in ("attack", "goal") else "right")
+    for name in ("questions", "median", "to success", "confidence", "failed"):
+        table.add_column(name, justify="right")
+    for row in result.rows:
+        low, high = row.interval
+        table.add_row(
+            row.attack,
+            str(row.pixels),
+            row.goal,
+            str(row.n),
+            str(row.successes),
+            _figure(row.success_rate, "{:.1%}"),
+            f"{low:.1%} to {high:.1%}" if row.n else "-",
+            _figure(row.mean_queries, "{:,.0f}"),
+            _figure(row.median_queries, "{:,.0f}"),
+            _figure(row.mean_queries_to_success, "{:,.0f}"),
+            _figure(row.confidence, "{:.1%}"),
+            str(row.failed),
+        )
+    Console(highlight=False, width=140).print(table)
+    if result.spec.out is not None:
+        typer.echo(f"results: {result.spec.out}")
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
