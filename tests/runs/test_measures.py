@@ -250,6 +250,7 @@ def test_what_is_no_run_folder_is_refused_with_the_reason(folder: Path, tmp_path
         "newer": stored | {"schema_version": SCHEMA_VERSION + 1},
         "foreign": {"schema_version": 1, "name": "a browser extension"},
         "cut": stored | {"what": stored["what"] | {"spec": spec}},
+        "odd": stored | {"data": "digits"},
     }
     for name, manifest in others.items():
         (tmp_path / name).mkdir()
@@ -259,8 +260,9 @@ def test_what_is_no_run_folder_is_refused_with_the_reason(folder: Path, tmp_path
         ("file", "it is a file"),
         ("empty", r"no run in it \(no manifest.json\)"),
         ("newer", f"its schema version is {SCHEMA_VERSION + 1}"),
-        ("foreign", "it does not say attack, budget"),
-        ("cut", "it does not say goal of the run"),
+        ("foreign", "what: field required"),
+        ("cut", r"what\.spec\.goal: field required"),
+        ("odd", "data: input should be a valid dictionary"),
     ]:
         for read in (measures, data_frame):
             with pytest.raises(InputError, match=message):

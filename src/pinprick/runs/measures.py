@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import BaseModel, ValidationError
 
 from pinprick.errors import InputError
 from pinprick.metrics.budget import BudgetCurve, success_by_budget
@@ -27,6 +28,58 @@ from pinprick.runs.summary import DERIVED, Row, summary_row
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class _Spec(BaseModel):
+    attack: str
+    pixels: list[int]
+    goal: Literal["untargeted", "targeted", "untargeted-derived"]
+    targets: str
+    stop: str
+    seed: int
+    budget: int
+
+
+class _What(BaseModel):
+    spec: _Spec
+    attacks: dict[str, Any]
+
+
+class _Given(BaseModel):
+    model: str
+    data: str
+
+
+class _Data(BaseModel):
+    classes: tuple[str, ...] | None = None
+    shape: tuple[int, int, int] | None = None
+
+
+class _Clean(BaseModel):
+    images: int | None = None
+    attacked: int | None = None
+    accuracy: float | None = None
+
+
+class _Said(BaseModel):
+    """What is read of a manifest."""
+
+    what: _What
+    given: _Given
+    data: _Data = _Data()
+    clean: _Clean | None = None
+
+    @staticmethod
+    def of(manifest: dict[str, Any], folder: Path) -> _Said:
+        try:
+            return _Said.model_validate(manifest)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(
+                f"manifest {folder / 'manifest.json'}",
+                f"{'.'.join(str(part) for part in first['loc'])}: {first['msg'].lower()}",
+                "Give a folder that pinprick attack has written.",
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -156,45 +209,42 @@ def measures(folder: str | Path) -> Measures:
     InputError : no such folder, no run in it, written by a newer pinprick, or a file that cannot be read.
     """
     manifest = _manifest(Path(folder))
+    said = _Said.of(manifest, Path(folder))
     table = read_outcomes(folder)
-    spec, data = manifest["what"]["spec"], manifest.get("data") or {}
-    given, clean = manifest.get("given") or {}, manifest.get("clean") or {}
-    classes, shape = data.get("classes"), data.get("shape")
+    spec, clean, classes, shape = said.what.spec, said.clean or _Clean(), said.data.classes, said.data.shape
     count = max(class_count(table), len(classes or ()))
-    attacks = [spec["attack"], *(name for name in manifest["what"]["attacks"] if name != spec["attack"])]
-    every_target = spec["goal"] != "untargeted" and spec["targets"] == "all"
+    attacks = [spec.attack, *(name for name in said.what.attacks if name != spec.attack)]
+    every_target = spec.goal != "untargeted" and spec.targets == "all"
     targets = max(count - 1, 0) if every_target else 1
-    # Without a single outcome K is a guess, the names of a set's classes being fewer than the model's at times.
-    known = not every_target or len(table) > 0
-    attacked = clean.get("attacked")
     expected = None
-    if attacked is not None and (known or not attacked):
-        expected = max(attacked, _images(table)) * targets * len(attacks) * len(spec["pixels"])
+    # Without a single outcome K is a guess, the names of a set's classes being fewer than the model's at times.
+    if clean.attacked is not None and (not every_target or len(table) or not clean.attacked):
+        expected = max(clean.attacked, _images(table)) * targets * len(attacks) * len(spec.pixels)
     rows, against = measure(
         table,
         attacks=attacks,
-        pixels=spec["pixels"],
-        goal=spec["goal"],
+        pixels=spec.pixels,
+        goal=spec.goal,
         classes=count,
         targets=targets,
-        budget=spec["budget"],
-        shape=None if shape is None else (shape[0], shape[1], shape[2]),
+        budget=spec.budget,
+        shape=shape,
     )
     return Measures(
         folder=str(folder),
-        model=str(given.get("model")),
-        data=str(given.get("data")),
-        goal=spec["goal"],
-        targets=spec["targets"],
-        stop=spec["stop"],
-        seed=spec["seed"],
-        budget=spec["budget"],
-        classes=None if classes is None else tuple(classes),
+        model=said.given.model,
+        data=said.given.data,
+        goal=spec.goal,
+        targets=spec.targets,
+        stop=spec.stop,
+        seed=spec.seed,
+        budget=spec.budget,
+        classes=classes,
         class_count=count,
-        shape=None if shape is None else (shape[0], shape[1], shape[2]),
-        images=clean.get("images"),
-        attacked=attacked,
-        clean_accuracy=clean.get("accuracy"),
+        shape=shape,
+        images=clean.images,
+        attacked=clean.attacked,
+        clean_accuracy=clean.accuracy,
         units=len(table),
         units_expected=expected,
         failures=_failures(table),
@@ -274,7 +324,7 @@ def data_frame(folder: str | Path) -> pd.DataFrame:
         raise InputError(
             "data frame", "pandas is not installed", "Use pip install 'pinprick[pandas]', or pinprick.read_outcomes."
         ) from None
-    _manifest(Path(folder))
+    _Said.of(_manifest(Path(folder)), Path(folder))
     whole = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = read_outcomes(folder).to_pandas(types_mapper=whole.get)
     return frame
@@ -289,16 +339,6 @@ def _manifest(folder: Path) -> dict[str, Any]:
     if manifest is None:
         raise InputError(
             f"run folder {folder}", "there is no run in it (no manifest.json)", "Give what was given to --out."
-        )
-    what = manifest.get("what")
-    spec = what.get("spec") if isinstance(what, dict) else None
-    wanted = {"attack", "pixels", "goal", "targets", "budget", "stop", "seed"}
-    missing = sorted(wanted - set(spec)) if isinstance(spec, dict) else sorted(wanted)
-    if missing or not isinstance(what, dict) or not isinstance(what.get("attacks"), dict):
-        raise InputError(
-            f"manifest {folder / 'manifest.json'}",
-            f"it does not say {', '.join(missing) or 'the attacks'} of the run",
-            "Give a folder that pinprick attack has written.",
         )
     return manifest
 
