@@ -112,7 +112,7 @@ def test_clean_scores_are_compared_by_image() -> None:
     check_clean("run", old, rows(("b", "2", [1000.0, 1001.00005]), ("d", "4", [1.0, 2.0]), ("c", "3", [0, 1])), 1e-4)
     with pytest.raises(InputError, match="image 'b': class 1 was foremost, now 1"):
         check_clean("run", old, rows(("b", "2", [1000.001, 1001.0])), 1e-4)
-    with pytest.raises(InputError, match="image 'a' is not what"):
+    with pytest.raises(InputError, match="image 'a' has changed"):
         check_clean("run", old, rows(("a", "9", [0.0, 1.0])), 1e-4)
     check_clean("run", rows(("a", "1", [0.0, 1.0])), rows(("a", "1", [0.0, 1.0, 0.0])), 0)
     assert merged(old, rows(("b", "2", [5.0, 6.0])))["image"].to_pylist() == ["b", "a", "c"]
@@ -206,3 +206,24 @@ def test_a_run_without_any_outcome_gives_its_folder_to_another(out: Path) -> Non
     small_run(out=out, limit=2, images=some_digits(12), baseline="none", seed=2, listener=Listener(said.append))
     assert any("begun anew" in line for line in said)
     assert json.loads((out / "manifest.json").read_text())["given"]["seed"] == 2
+
+
+def test_a_model_of_labels_meets_classes_that_its_set_does_not_hold_and_is_used_again(out: Path) -> None:
+    images = digits("test")
+    assert images.labels is not None
+    few = np.flatnonzero(images.labels < 4)[:12]
+    target = CallableTarget(lambda x: plain(x).argmax(1), "labels")
+    result = small_run(
+        target=target,
+        images=ImageSet.from_arrays(images.stack(few), images.labels[few]),
+        attack="random",
+        pixels=20,
+        budget=100,
+        limit=12,
+        out=out,
+    )
+    assert result.failed == 0
+    assert max(row["predicted_after"] for row in result.table.to_pylist()) >= 4
+    whole = small_run(target=target, images=images, attack="random", budget=20, limit=20)
+    assert whole.failed == 0
+    assert max(whole.table["label"].to_pylist()) >= 4

@@ -143,7 +143,8 @@ def ready(target: Target, images: ImageSet, indices: list[int], listener: Listen
     if decided is not None:
         listener.say(decided)
     if target.outputs == "labels" and target.classes is None:
-        target.classes = class_count(images)
+        # Only a guess where the set may lack some of them.
+        target.assume_classes(class_count(images))
     known = target.classes
     if known is not None and images.classes is not None and len(images.classes) > known:
         raise InputError(
@@ -270,7 +271,7 @@ class _Run:
             say(f"only {len(clean.right)} of the {clean.images} images are classified right; {wanted} were asked for")
         if clean.failed:
             say(f"{clean.failed} unchanged images got no scores and count as wrong ({clean.first_reason})")
-        classes = self.target.classes or 2
+        classes = self.target.classes or self.target.at_least
         # Twice chance, but of two or three classes that would be all or most.
         low = min(2 / classes, MOSTLY_RIGHT)
         if clean.accuracy is not None and clean.accuracy < low and self.spec.labels == "given":
