@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -146,7 +147,7 @@ def test_only_failed_units_that_are_asked_for_are_tried_again(out: Path) -> None
             scores[is_edited(batch, images.image(number))] *= scale
         return scores
 
-    def again(**fields: object) -> int:
+    def again(**fields: Any) -> int:
         target = CallableTarget(moody, "logits", name="moody")
         return len(small_run(target=target, images=images, baseline="none", out=out, **fields).table)
 
