@@ -99,3 +99,65 @@ def test_a_double_model_stays_double() -> None:
     net = copy.deepcopy(digits_net()).double()
     pp.attack(net, tensors(), **OPTIONS)
     assert next(net.parameters()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("given", [{"resize": 16}, {"crop": 8}, {"classes": "names.json"}])
+@pytest.mark.parametrize("as_set", [False, True])
+def test_options_that_images_in_memory_do_not_take_are_refused(given: dict[str, Any], as_set: bool) -> None:
+    images = pp.image_set(*tensors(5)) if as_set else tensors(5)
+    (option,) = given
+    with pytest.raises(pp.InputError, match=f"{option}: .*images are given"):
+        pp.attack(digits_net(), images, **OPTIONS, **given)
+
+
+@pytest.mark.parametrize("given", [{"normalize": "half"}, {"channel_order": "bgr"}, {"device": "meta"}])
+def test_options_that_a_ready_target_does_not_take_are_refused(given: dict[str, Any]) -> None:
+    option = next(iter(given)).replace("_", "-")
+    for model in (pp.TorchTarget(digits_net(), device="cpu"), digits_net().forward):
+        with pytest.raises(pp.InputError, match=f"--{option}: .*inside"):
+            pp.attack(model, tensors(5), **OPTIONS, **given)
+
+
+def test_a_module_is_normalised_where_that_is_asked_for() -> None:
+    x, y = tensors()
+    inner = digits_net()
+    shifted = torch.nn.Sequential(_Halved(), inner).eval()
+    plain = pp.attack(inner, (x, y), **OPTIONS)
+    assert pp.attack(shifted, (x, y), normalize="half", **OPTIONS).table["status"].equals(plain.table["status"])
+
+
+class _Halved(torch.nn.Module):
+    """Undoes the normalisation "half"."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images * 0.5 + 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_images_of_every_precision_are_rounded_to_8_bits(dtype: torch.dtype) -> None:
+    every = torch.arange(256).view(1, 1, 16, 16)
+    # bfloat16 has 8 bits for the fraction: the nearest 8-bit value of what it holds is what is meant.
+    given = (every.double() / 255).to(dtype)
+    expected = torch.round(given.double() * 255).to(torch.uint8).numpy()
+    assert np.array_equal(pp.image_set(given, [0]).stack(), expected)
+    if dtype != torch.bfloat16:
+        assert np.array_equal(expected, every.numpy())
+        assert np.array_equal(pp.image_set(given.numpy(), [0]).stack(), expected)
+
+
+def test_half_precision_images_and_scores_make_a_run() -> None:
+    x, y = tensors()
+    net = digits_net()
+
+    def halved(images: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            scores: torch.Tensor = net(images)
+            return scores.bfloat16()
+
+    result = pp.attack(halved, (x.bfloat16(), y), outputs="logits", **OPTIONS)
+    assert result.rows[0].n == 4
+
+
+def test_absurd_batch_sizes_are_refused() -> None:
+    with pytest.raises(pp.InputError, match="batch-size"):
+        pp.attack(digits_net(), tensors(5), batch_size=10**12, **OPTIONS)

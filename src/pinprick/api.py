@@ -14,10 +14,9 @@ from torch import nn
 from pinprick.data.image_set import ImageSet
 from pinprick.data.sets import load_images
 from pinprick.errors import InputError
-from pinprick.models.preprocessing import Preprocess, parse_normalisation
 from pinprick.runs.run import Listener, RunResult, run
 from pinprick.runs.spec import make_spec
-from pinprick.targets.base import Target
+from pinprick.targets.base import Target, as_array
 from pinprick.targets.loading import as_target, load_target
 
 Model = str | Target | nn.Module | Callable[[torch.Tensor], Any]
@@ -44,24 +43,20 @@ def attack(model: Model, images: Images, *, say: Callable[[str], None] | None = 
 
     Raises
     ------
-    InputError : something that was given cannot be used.
+    InputError : something that was given cannot be used: an option of the wrong kind, or one that has nothing to act
+        on (``resize``, ``crop`` and ``classes`` for images in memory; ``normalize``, ``channel_order`` and ``device``
+        for a target or a function).
     """
+    if not isinstance(images, str):
+        for option in ("classes", "resize", "crop"):
+            if options.get(option) is not None:
+                raise InputError(option, "the images are given, and used as they are", "Leave it out, or give a path.")
     source = images if isinstance(images, str) else "given in Python"
     spec = make_spec({"model": model if isinstance(model, str) else "given in Python", "data": source} | options)
-    if isinstance(model, str):
-        target = load_target(
-            model,
-            outputs=spec.outputs,
-            device=spec.device,
-            normalize=spec.normalize,
-            order=spec.channel_order,
-        )
-    else:
-        preprocess = None
-        if spec.normalize is not None or spec.channel_order != "rgb":
-            mean, std = parse_normalisation(spec.normalize or "none")
-            preprocess = Preprocess(mean, std, spec.channel_order)
-        target = as_target(model, outputs=spec.outputs, device=spec.device, preprocess=preprocess)
+    # The order that the weights state holds, unless another is asked for.
+    order = spec.channel_order if "channel_order" in spec.model_fields_set else None
+    make: Callable[..., Target] = load_target if isinstance(model, str) else as_target
+    target = make(model, outputs=spec.outputs, device=spec.device, normalize=spec.normalize, order=order)
     if isinstance(images, str):
         chosen = load_images(images, classes=spec.classes, resize=spec.resize, crop=spec.crop)
     else:
@@ -91,7 +86,7 @@ def image_set(images: torch.Tensor | NDArray[Any], labels: Any, *, name: str = "
     ------
     InputError : another shape or type, floats outside of [0, 1], NaN.
     """
-    array = images.detach().cpu().numpy() if isinstance(images, torch.Tensor) else np.asarray(images)
+    array = as_array(images) if isinstance(images, torch.Tensor) else np.asarray(images)
     if array.ndim != 4 or array.shape[1] not in (1, 3):
         raise InputError(name, f"shape {array.shape}", "Give (N, C, H, W) with 1 or 3 channels.")
     if array.dtype != np.uint8:
@@ -102,7 +97,9 @@ def image_set(images: torch.Tensor | NDArray[Any], labels: Any, *, name: str = "
             raise InputError(
                 name, f"floats from {low} to {high}", "Give floats in [0, 1]; normalisation belongs into the target."
             )
-        array = np.rint(array * 255).astype(np.uint8)
+        # Half precision is too coarse to multiply in.
+        exact = array.astype(np.float32) if array.dtype == np.float16 else array
+        array = np.rint(exact * 255).astype(np.uint8)
     if isinstance(labels, torch.Tensor):
         labels = labels.detach().cpu().numpy()
     return ImageSet.from_arrays(array, labels, name=name)

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import nn
 
 from pinprick.errors import InputError, UnknownNameError, one_line
@@ -20,13 +21,18 @@ from pinprick.models.shipped import load_shipped, shipped
 from pinprick.models.weights import Card, load_net
 from pinprick.targets.base import Outputs, Target
 from pinprick.targets.callable_target import CallableTarget
-from pinprick.targets.torch_target import TorchTarget
+from pinprick.targets.torch_target import TorchTarget, choose_device
 
 _FORMS = "Write a shipped name, [net:]weights.safetensors, file.py:function or package.module:function."
 
 
 def load_target(
-    model: str, *, outputs: Outputs = "auto", device: str = "auto", normalize: str | None = None, order: str = "rgb"
+    model: str,
+    *,
+    outputs: Outputs = "auto",
+    device: str = "auto",
+    normalize: str | None = None,
+    order: str | None = None,
 ) -> Target:
     """The target that ``model`` names.
 
@@ -39,11 +45,13 @@ def load_target(
     normalize : mean and standard deviation inside the target, by name or as numbers (see
         :func:`pinprick.models.preprocessing.parse_normalisation`); None keeps what the weights state, and passes
         images in [0, 1] to modules from factories.
-    order : ``rgb`` or ``bgr``, the channel order that a module from a factory was trained with.
+    order : ``rgb`` or ``bgr``, the channel order that the network was trained with; None keeps what the weights state,
+        and is RGB for modules from factories.
 
     Raises
     ------
-    InputError : no such model, missing or foreign weights, a factory that raises or returns something else.
+    InputError : no such model, missing or foreign weights, a factory that raises or returns something else; a
+        normalisation, order or device for a target or a function, which have their own inside.
     """
     left, colon, right = model.rpartition(":")
     if colon and not (left and right):
@@ -51,7 +59,7 @@ def load_target(
     if not colon:
         if model.endswith(".safetensors"):
             net, card = load_net(Path(model))
-            return _from_weights(net, card, card.net, outputs, device, normalize)
+            return _from_weights(net, card, card.net, outputs, device, normalize, order)
         if model.endswith(".py"):
             raise InputError(f"--model {model}", "no function named", f"Write {model}:function.")
         if model not in shipped() and Path(model).suffix in (".pt", ".pth", ".pkl", ".ckpt"):
@@ -60,17 +68,13 @@ def load_target(
                 "a pickle, which can run any code when it is loaded",
                 "Save the weights as safetensors, or give a factory (file.py:function).",
             )
-        return _from_weights(*load_shipped(model), model, outputs, device, normalize)
+        return _from_weights(*load_shipped(model), model, outputs, device, normalize, order)
     if right.endswith(".safetensors"):
-        return _from_weights(*load_net(Path(right), left), left, outputs, device, normalize)
+        return _from_weights(*load_net(Path(right), left), left, outputs, device, normalize, order)
     factory = _factory(model, left, right)
     # A module that the file has made already is as good as a function that makes one.
     made = factory if isinstance(factory, nn.Module) else _call(model, factory)
-    preprocess = None
-    if normalize is not None or order != "rgb":
-        mean, std = parse_normalisation(normalize or "none")
-        preprocess = Preprocess(mean, std, order)
-    return as_target(made, outputs=outputs, device=device, preprocess=preprocess, name=right, source=model)
+    return as_target(made, outputs=outputs, device=device, normalize=normalize, order=order, name=right, source=model)
 
 
 def as_target(
@@ -78,25 +82,30 @@ def as_target(
     *,
     outputs: Outputs = "auto",
     device: str = "auto",
-    preprocess: Preprocess | None = None,
+    normalize: str | None = None,
+    order: str | None = None,
     name: str | None = None,
     source: str = "model",
 ) -> Target:
-    """A target from a torch module, a target, or a function.
+    """A target from a torch module, a target, or a function; the options are those of :func:`load_target`.
 
     Raises
     ------
-    InputError : it is none of these, or a function that is to be normalised (that belongs into the function).
+    InputError : it is none of these; or a normalisation, BGR order or another device for a target or a function.
     """
+    if isinstance(made, nn.Module):
+        preprocess = None
+        if normalize is not None or order not in (None, "rgb"):
+            mean, std = parse_normalisation(normalize or "none")
+            preprocess = Preprocess(mean, std, order or "rgb")
+        return TorchTarget(made, outputs, name=name, preprocess=preprocess, device=device)
     if isinstance(made, Target):
+        _check_inside("target", getattr(made, "device", torch.device("cpu")), device, normalize, order)
         if outputs != "auto":
             made.outputs = outputs
         return made
-    if isinstance(made, nn.Module):
-        return TorchTarget(made, outputs, name=name, preprocess=preprocess, device=device)
     if callable(made) and not isinstance(made, type):
-        if preprocess is not None:
-            raise InputError("--normalize", "the model is a function", "Normalise inside the function.")
+        _check_inside("function", torch.device("cpu"), device, normalize, order)
         return CallableTarget(made, outputs, name=name, identity=_code_digest(made))
     raise InputError(
         f"--model {source}",
@@ -105,15 +114,37 @@ def as_target(
     )
 
 
+def _check_inside(kind: str, own: torch.device, device: str, normalize: str | None, order: str | None) -> None:
+    """Raise InputError where an option concerns what a target or a function does inside, out of reach."""
+    if normalize is not None:
+        raise InputError("--normalize", f"the model is a {kind}", f"Normalise inside the {kind}.")
+    if order not in (None, "rgb"):
+        raise InputError("--channel-order", f"the model is a {kind}", f"Turn the channels round inside the {kind}.")
+    if device != "auto":
+        chosen = choose_device(device)
+        if chosen.type != own.type or chosen.index not in (None, own.index):
+            raise InputError(
+                "--device",
+                f"{device!r}, and the model is a {kind} that takes tensors on {own}",
+                f"Move inside the {kind}.",
+            )
+
+
 def _from_weights(
-    net: nn.Module, card: Card, name: str, outputs: Outputs, device: str, normalize: str | None
+    net: nn.Module,
+    card: Card,
+    name: str,
+    outputs: Outputs,
+    device: str,
+    normalize: str | None,
+    order: str | None,
 ) -> TorchTarget:
     mean, std = (card.mean, card.std) if normalize is None else parse_normalisation(normalize)
     return TorchTarget(
         net,
         "logits" if outputs == "auto" else outputs,
         name=name,
-        preprocess=Preprocess(mean, std, card.order),
+        preprocess=Preprocess(mean, std, order or card.order),
         device=device,
         classes=card.classes,
         shape=card.shape,
