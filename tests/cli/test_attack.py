@@ -239,6 +239,28 @@ def test_a_plan_counts_and_runs_nothing(user: Path, monkeypatch: pytest.MonkeyPa
     assert not (tmp_path / "run").exists()
 
 
+def test_a_plan_for_a_model_of_single_images_says_so(
+    user: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "single.py").write_text(
+        "import torch\n"
+        "def net():\n"
+        "    def score(images):\n"
+        "        if len(images) != 1:\n"
+        "            raise RuntimeError('made for a batch of 1')\n"
+        "        return images.flatten(1)[:, :10] * 3 - 1\n"
+        "    return score\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    command = ["attack", "--model", "single.py:net", "--data", str(user / "images"), "--plan", "--json"]
+    result = CliRunner().invoke(app, command)
+    assert isinstance(result.exception, InputError)
+    assert "works on single images. Give --batch-size 1." in str(result.exception)
+    result = CliRunner().invoke(app, [*command, "--batch-size", "1"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["seconds"] > 0
+
+
 def test_one_image_and_predicted_labels(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(user)
     image = sorted((user / "images").rglob("*.png"))[0]

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from pinprick.attacks.arguments import takes_single_images
 from pinprick.data.image_set import ImageSet
 from pinprick.data.sets import load_images
+from pinprick.errors import InputError
 from pinprick.runs.clean import image_order
 from pinprick.runs.plan import goals_an_image
 from pinprick.runs.run import Listener, load_spec_target, ready
@@ -55,7 +57,13 @@ def estimate(spec: Spec, *, target: Target | None = None, images: ImageSet | Non
 def _questions_a_second(target: Target, images: ImageSet, rows: int, index: int) -> float:
     image = images.image(index)
     batch = np.ascontiguousarray(np.broadcast_to(image, (rows, *image.shape)))
-    ask(target, batch, rows, pad=image, fast=True)
+    answers = ask(target, batch, rows, pad=image, fast=True)
+    if len(answers.reasons) == rows and takes_single_images(target, image, rows):
+        raise InputError(
+            f"--model {target.name}",
+            f"it fails on passes of {rows} rows ({answers.reasons[0]}), and works on single images",
+            "Give --batch-size 1.",
+        )
     start = time.perf_counter()
     for _ in range(_PASSES):
         ask(target, batch, rows, pad=image, fast=True)
