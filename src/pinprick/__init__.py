@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pinprick.errors import InputError, PinprickError
     from pinprick.goals import Goal
     from pinprick.runs.measures import Measures, data_frame, measures
-    from pinprick.runs.run import RunResult, run
+    from pinprick.runs.result import RunResult
+    from pinprick.runs.run import run
     from pinprick.runs.spec import Spec
     from pinprick.runs.store import read_outcomes
     from pinprick.targets.base import Target

@@ -14,7 +14,8 @@ from torch import nn
 from pinprick.data.image_set import ImageSet
 from pinprick.data.sets import load_images
 from pinprick.errors import InputError
-from pinprick.runs.run import Listener, RunResult, run
+from pinprick.runs.result import Listener, RunResult
+from pinprick.runs.run import run
 from pinprick.runs.spec import make_spec
 from pinprick.targets.base import Target, as_array
 from pinprick.targets.loading import as_target, load_target

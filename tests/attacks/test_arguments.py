@@ -12,6 +12,7 @@ from torch import nn
 from pinprick.attacks.arguments import eight_bit, takes_single_images, whole_number
 from pinprick.attacks.one_pixel import OnePixel
 from pinprick.attacks.random_pixels import RandomPixels
+from pinprick.data.digits import digits
 from pinprick.data.image_set import ImageSet
 from pinprick.errors import InputError, PinprickError
 from pinprick.goals import Goal
@@ -216,3 +217,11 @@ def test_floats_are_rounded_to_the_nearest_of_256() -> None:
     values = torch.arange(256, dtype=torch.float32).reshape(1, 1, 16, 16)
     assert np.array_equal(eight_bit(values / 255).ravel(), np.arange(256))
     assert np.array_equal(eight_bit((values / 255).to(torch.float64)).ravel(), np.arange(256))
+
+
+def test_a_model_of_labels_may_know_classes_that_it_has_not_shown_yet() -> None:
+    images = digits("test").stack(range(4))
+    model = CallableTarget(lambda batch: digits_net()(batch).argmax(1).clamp(max=2), "labels")
+    found = RandomPixels()(model, images, labels=[0, 1, 7, 8], budget=3)
+    assert [outcome.unit.label for outcome in found] == [0, 1, 7, 8]
+    assert [outcome.status for outcome in found][2:] == ["fooled", "fooled"]

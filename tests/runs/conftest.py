@@ -9,7 +9,8 @@ import pytest
 
 from pinprick.data.digits import digits
 from pinprick.data.image_set import ImageSet
-from pinprick.runs.run import Listener, RunResult, run
+from pinprick.runs.result import Listener, RunResult
+from pinprick.runs.run import run
 from pinprick.runs.spec import Spec, make_spec
 from pinprick.targets.base import Target
 from tests.conftest import digits_target

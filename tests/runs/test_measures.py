@@ -20,7 +20,7 @@ from pinprick.metrics.budget import success_by_budget
 from pinprick.metrics.columns import select
 from pinprick.metrics.derived import by_image
 from pinprick.runs.measures import Measures, data_frame, measure, measures
-from pinprick.runs.run import Listener
+from pinprick.runs.result import Listener
 from pinprick.runs.store import SCHEMA_VERSION, read_outcomes
 from pinprick.targets.callable_target import CallableTarget
 from tests.conftest import digits_net

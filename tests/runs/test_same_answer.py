@@ -17,7 +17,7 @@ from pinprick.data.digits import digits
 from pinprick.data.image_set import ImageSet
 from pinprick.goals import Goal
 from pinprick.outcomes import Outcome
-from pinprick.runs.run import Listener
+from pinprick.runs.result import Listener
 from pinprick.runs.store import outcome_row, read_outcomes
 from pinprick.targets.meter import Meter
 from pinprick.targets.torch_target import TorchTarget

@@ -17,7 +17,7 @@ from pinprick.data.digits import digits
 from pinprick.data.image_set import ImageSet
 from pinprick.errors import InputError
 from pinprick.runs.clean import CLEAN_SCHEMA
-from pinprick.runs.run import Listener
+from pinprick.runs.result import Listener
 from pinprick.runs.same_model import check_clean, merged
 from pinprick.targets.callable_target import CallableTarget
 from tests.runs.conftest import small_run

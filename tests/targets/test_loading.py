@@ -13,7 +13,7 @@ from torch import nn
 from pinprick.errors import InputError
 from pinprick.models.registry import build_net
 from pinprick.models.weights import Card, save_weights
-from pinprick.runs.run import load_spec_target
+from pinprick.runs.ready import load_spec_target
 from pinprick.runs.spec import make_spec
 from pinprick.targets.callable_target import CallableTarget
 from pinprick.targets.loading import as_target, load_target

@@ -24,7 +24,7 @@ from pinprick.errors import InputError
 from pinprick.goals import Goal
 from pinprick.outcomes import Candidate, Outcome
 from pinprick.streams import image_digest, unit_seed
-from pinprick.targets.base import Target
+from pinprick.targets.base import MOST_LABELS, Target
 from pinprick.targets.meter import Meter
 from pinprick.targets.outputs import SAMPLE, settle, with_noise
 from pinprick.targets.passes import default_rows
@@ -108,13 +108,16 @@ class Attack(ABC):
         self.check_target(target)
         target.prepare(target.images(with_noise(pictures[:64], SAMPLE)))
         scores = unchanged_scores(target, pictures, rows)
-        classes = scores.argmax(axis=1).tolist() if labels is None else class_labels(labels, n, scores.shape[1])
+        # How many classes a model of labels has is not known: a label may be one that it has not shown yet.
+        count = MOST_LABELS if target.grows else scores.shape[1]
+        classes = scores.argmax(axis=1).tolist() if labels is None else class_labels(labels, n, count)
         units = []
         for number, (image, label, goal) in enumerate(zip(pictures, classes, wanted, strict=True)):
-            goal.check(label, scores.shape[1])
+            goal.check(label, count)
             digest = image_digest(image)
             unit = unit_seed(seed, digest, label, str(goal), self.name, self.draws(), pixels)
-            units.append(Unit(image, str(number), digest, label, goal, self.name, pixels, unit, scores[number]))
+            own = target.own_row(scores[number])
+            units.append(Unit(image, str(number), digest, label, goal, self.name, pixels, unit, own))
         meter = Meter(target, questions, rows, cache=target.deterministic)
         found = [verify(candidate, target.probabilities) for candidate in self.run(meter, iter(units))]
         return sorted(found, key=lambda outcome: int(outcome.unit.image_name))

@@ -117,9 +117,8 @@ class _Loop:
     def _judge(self, scores: Scores, handles: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Fitness (infinite where there is no score) and hits of scored rows."""
         goals = self.meter.goal_rows(handles)
-        raw = scores.astype(np.float32, copy=False)
-        bad: NDArray[np.bool_] = np.logical_not(np.isfinite(raw).all(axis=1))
-        safe = np.where(bad[:, None], np.float32(0), raw)
+        bad: NDArray[np.bool_] = np.logical_not(np.isfinite(scores).all(axis=1))
+        safe = np.where(bad[:, None], 0, scores)
         probabilities = self.meter.target.probabilities(safe)
         fitness = np.where(bad, np.inf, goals.fitness(probabilities))
         hits: NDArray[np.bool_] = goals.met(safe, probabilities) & ~bad

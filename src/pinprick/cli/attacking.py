@@ -16,7 +16,8 @@ from pinprick.cli.console import say, stderr, stdout_to_stderr
 from pinprick.errors import EXIT_DONE, EXIT_FAILED_UNITS, EXIT_INTERRUPTED
 from pinprick.runs.estimate import estimate
 from pinprick.runs.plan import seconds_text
-from pinprick.runs.run import Listener, RunResult, run
+from pinprick.runs.result import Listener, RunResult
+from pinprick.runs.run import run
 from pinprick.runs.spec import Spec, make_spec, merged, read_spec
 
 

@@ -99,12 +99,14 @@ def clean_pass(
                 failed += 1
                 reason = reason or reasons[row]
                 continue
-            guess = int(np.argmax(scores[row]))
-            rows[-1] |= {"predicted": guess, "scores": scores[row].tolist()}
+            own = target.own_row(scores[row]).copy()
+            guess = int(np.argmax(own))
+            rows[-1] |= {"predicted": guess, "scores": own.tolist()}
             label = guess if predicted or given is None else given
-            check_label(images, index, label, scores.shape[1])
+            if not target.grows:
+                check_label(images, index, label, len(own))
             if guess == label:
-                right.append(RightImage(int(index), name, digest, label, scores[row].copy()))
+                right.append(RightImage(int(index), name, digest, label, own))
             if len(right) == wanted:
                 return done()
         if failed == len(rows) and failed >= min(20, len(order)):

@@ -13,7 +13,8 @@ from pinprick.data.sets import load_images
 from pinprick.errors import InputError
 from pinprick.runs.clean import image_order
 from pinprick.runs.plan import goals_an_image
-from pinprick.runs.run import Listener, load_spec_target, ready
+from pinprick.runs.ready import load_spec_target, ready
+from pinprick.runs.result import Listener
 from pinprick.runs.spec import Spec
 from pinprick.targets.base import Target
 from pinprick.targets.passes import ask, default_rows

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -17,17 +17,17 @@ from pinprick.data.image_set import ImageSet
 from pinprick.data.sets import load_images
 from pinprick.errors import InputError, OutOfMemoryError, RunStoppedError
 from pinprick.outcomes import Outcome
-from pinprick.runs.clean import CleanPass, check_shape, clean_pass, image_order
+from pinprick.runs.clean import CleanPass, clean_pass, image_order
 from pinprick.runs.manifest import check_same, make_manifest, run_id
 from pinprick.runs.plan import PlannedUnit, plan
+from pinprick.runs.ready import load_spec_target, ready
+from pinprick.runs.result import Listener, RunResult
 from pinprick.runs.same_model import SAME, SIMILAR, check_clean, merged, read_clean, write_clean
 from pinprick.runs.spec import Spec
 from pinprick.runs.store import Store, write_atomically
-from pinprick.runs.summary import Row, summarise
+from pinprick.runs.summary import summarise
 from pinprick.targets.base import Target
-from pinprick.targets.loading import load_target
 from pinprick.targets.meter import Meter
-from pinprick.targets.outputs import SAMPLE, settle, with_noise
 from pinprick.targets.passes import default_rows, fitting_rows, row_drift
 from pinprick.units import Unit
 from pinprick.verify import verify
@@ -38,60 +38,6 @@ MOSTLY_RIGHT = 0.6
 """Clean accuracy under this is warned of where twice chance is more."""
 ALL_FAIL = 20
 """A run stops when this many units have ended and all of them failed."""
-
-
-@dataclass
-class Listener:
-    """What a run tells while it goes on; every field may be left as it is."""
-
-    say: Callable[[str], None] = lambda _message: None
-    """Lines for the user: warnings, decisions."""
-    on_plan: Callable[[int, int], None] = lambda _units, _done: None
-    """Units in all, and how many of them are stored already."""
-    on_step: Callable[[int, int, int], None] = lambda _done, _successes, _asked: None
-    """Units done in this call, successes among them, questions asked so far."""
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a run came to.
-
-    ``images`` were scored and ``attacked`` of them used; ``table`` holds the outcomes of the units that were asked
-    for, sorted by key; ``seconds`` is the time of this call.
-    """
-
-    spec: Spec
-    rows: list[Row]
-    images: int
-    attacked: int
-    seconds: float
-    table: pa.Table = field(repr=False)
-
-    @property
-    def clean_accuracy(self) -> float | None:
-        """Right images over scored ones."""
-        return self.attacked / self.images if self.images else None
-
-    @property
-    def failed(self) -> int:
-        """Units that failed."""
-        return int(pc.sum(pc.equal(self.table["status"], "failed")).as_py() or 0)
-
-    @property
-    def first_reason(self) -> str | None:
-        """Why the first of the failed units failed."""
-        failed = self.table.filter(pc.equal(self.table["status"], "failed"))
-        return None if not len(failed) else failed["reason"][0].as_py()
-
-    def as_dict(self) -> dict[str, Any]:
-        """The object that `pinprick attack --json` prints."""
-        return {
-            "images": self.images,
-            "attacked": self.attacked,
-            "clean_accuracy": self.clean_accuracy,
-            "seconds": round(self.seconds, 3),
-            "rows": [row.as_dict() for row in self.rows],
-        }
 
 
 def run(
@@ -114,63 +60,13 @@ def run(
     target = target or load_spec_target(spec)
     images = images or load_images(spec.data, classes=spec.classes, resize=spec.resize, crop=spec.crop)
     order = image_order(images, spec.seed, shuffled=spec.first is None)
+    spec.check_pixels(*images.image(int(order[0])).shape[1:])
     ready(target, images, order[:64].tolist(), listener)
     for attack in spec.attacks():
         attack.check_target(target)
     with Store(spec.out) as store:
         job = _Run(spec, target, images, store, listener)
         return job.go(order, started)
-
-
-def load_spec_target(spec: Spec) -> Target:
-    """The target that a spec names."""
-    return load_target(
-        spec.model,
-        outputs=spec.outputs,
-        device=spec.device,
-        normalize=spec.normalize,
-        order=spec.channel_order,
-    )
-
-
-def ready(target: Target, images: ImageSet, indices: list[int], listener: Listener) -> None:
-    """Settle what the target puts out and let it choose its fastest way, on the images at ``indices``."""
-    sample = images.stack(indices)
-    check_shape(target, images, sample.shape[1:])
-    if getattr(target, "was_training", False):
-        listener.say(f"{target.name} was in training mode; it is now in evaluation mode")
-    decided = settle(target, sample)
-    if decided is not None:
-        listener.say(decided)
-    if target.outputs == "labels" and target.classes is None:
-        # Only a guess where the set may lack some of them.
-        target.assume_classes(class_count(images))
-    known = target.classes
-    if known is not None and images.classes is not None and len(images.classes) > known:
-        raise InputError(
-            f"--data {images.name}",
-            f"the set has {len(images.classes)} classes and the model {known}",
-            "Check --classes, and that the set belongs to the model.",
-        )
-    target.prepare(target.images(with_noise(sample, SAMPLE)))
-
-
-def class_count(images: ImageSet) -> int:
-    """How many classes a set has, for a target that returns labels and so does not show how many it knows.
-
-    Raises
-    ------
-    InputError : the set has neither class names nor labels.
-    """
-    if images.classes is not None:
-        return len(images.classes)
-    if images.labels is None:
-        raise InputError(
-            f"--data {images.name}",
-            "the model returns labels, and the set tells neither classes nor labels",
-            "Give --classes, or a set with labels.",
-        )
-    return max(2, int(images.labels.max()) + 1)
 
 
 class _Run:
@@ -195,7 +91,6 @@ class _Run:
             predicted=self.spec.labels == "predicted",
         )
         self._tell_clean(clean)
-        self._check_pixels(clean)
         widest = self._keep_clean(clean)
         if self.spec.retry_failed:
             self._retry_failed(clean)
@@ -241,7 +136,7 @@ class _Run:
                 self.manifest = stored
                 return
         wanted = self.spec.batch_size or default_rows(self.target)
-        self.rows = fitting_rows(self.target, self.images.image(index), wanted) if self.target.local else wanted
+        self.rows = fitting_rows(self.target, self.images.image(index), wanted)
         if self.rows < wanted:
             self.listener.say(f"memory is short: {self.rows} rows a pass in place of {wanted}")
         self.manifest = make_manifest(self.spec, self.target, self.images, self.rows)
@@ -280,13 +175,6 @@ class _Run:
                 f"warning: clean accuracy is {clean.accuracy:.1%}, under {under} for {classes} classes. Usual "
                 "causes: the order of the classes (--classes), of the channels (--channel-order), or the "
                 "normalisation (--normalize)"
-            )
-
-    def _check_pixels(self, clean: CleanPass) -> None:
-        height, width = self.images.image(clean.right[0].index).shape[1:] if clean.right else (0, 0)
-        if clean.right and max(self.spec.pixels) > height * width:
-            raise InputError(
-                "--pixels", f"{max(self.spec.pixels)} of images with {height * width} pixels", "Give fewer."
             )
 
     def _keep_clean(self, clean: CleanPass) -> bool:

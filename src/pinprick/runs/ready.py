@@ -1,0 +1,63 @@
+"""Making a run's target ready: loading it, settling what it puts out, choosing its fastest way."""
+
+from __future__ import annotations
+
+from pinprick.data.image_set import ImageSet
+from pinprick.errors import InputError
+from pinprick.runs.clean import check_shape
+from pinprick.runs.result import Listener
+from pinprick.runs.spec import Spec
+from pinprick.targets.base import Target
+from pinprick.targets.loading import load_target
+from pinprick.targets.outputs import SAMPLE, settle, with_noise
+
+
+def load_spec_target(spec: Spec) -> Target:
+    """The target that a spec names."""
+    return load_target(
+        spec.model,
+        outputs=spec.outputs,
+        device=spec.device,
+        normalize=spec.normalize,
+        order=spec.channel_order if "channel_order" in spec.model_fields_set else None,
+    )
+
+
+def ready(target: Target, images: ImageSet, indices: list[int], listener: Listener) -> None:
+    """Settle what the target puts out and let it choose its fastest way, on the images at ``indices``."""
+    sample = images.stack(indices)
+    check_shape(target, images, sample.shape[1:])
+    if getattr(target, "was_training", False):
+        listener.say(f"{target.name} was in training mode; it is now in evaluation mode")
+    decided = settle(target, sample)
+    if decided is not None:
+        listener.say(decided)
+    if target.outputs == "labels" and target.classes is None:
+        # Only a guess where the set may lack some of them.
+        target.assume_classes(class_count(images))
+    known = target.classes
+    if known is not None and images.classes is not None and len(images.classes) > known:
+        raise InputError(
+            f"--data {images.name}",
+            f"the set has {len(images.classes)} classes and the model {known}",
+            "Check --classes, and that the set belongs to the model.",
+        )
+    target.prepare(target.images(with_noise(sample, SAMPLE)))
+
+
+def class_count(images: ImageSet) -> int:
+    """How many classes a set has, for a target that returns labels and so does not show how many it knows.
+
+    Raises
+    ------
+    InputError : the set has neither class names nor labels.
+    """
+    if images.classes is not None:
+        return len(images.classes)
+    if images.labels is None:
+        raise InputError(
+            f"--data {images.name}",
+            "the model returns labels, and the set tells neither classes nor labels",
+            "Give --classes, or a set with labels.",
+        )
+    return max(2, int(images.labels.max()) + 1)

@@ -1,0 +1,67 @@
+"""What a run tells while it goes on, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pinprick.runs.spec import Spec
+from pinprick.runs.summary import Row
+
+
+@dataclass
+class Listener:
+    """What a run tells while it goes on; every field may be left as it is."""
+
+    say: Callable[[str], None] = lambda _message: None
+    """Lines for the user: warnings, decisions."""
+    on_plan: Callable[[int, int], None] = lambda _units, _done: None
+    """Units in all, and how many of them are stored already."""
+    on_step: Callable[[int, int, int], None] = lambda _done, _successes, _asked: None
+    """Units done in this call, successes among them, questions asked so far."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    ``images`` were scored and ``attacked`` of them used; ``table`` holds the outcomes of the units that were asked
+    for, sorted by key; ``seconds`` is the time of this call.
+    """
+
+    spec: Spec
+    rows: list[Row]
+    images: int
+    attacked: int
+    seconds: float
+    table: pa.Table = field(repr=False)
+
+    @property
+    def clean_accuracy(self) -> float | None:
+        """Right images over scored ones."""
+        return self.attacked / self.images if self.images else None
+
+    @property
+    def failed(self) -> int:
+        """Units that failed."""
+        return int(pc.sum(pc.equal(self.table["status"], "failed")).as_py() or 0)
+
+    @property
+    def first_reason(self) -> str | None:
+        """Why the first of the failed units failed."""
+        failed = self.table.filter(pc.equal(self.table["status"], "failed"))
+        return None if not len(failed) else failed["reason"][0].as_py()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The object that `pinprick attack --json` prints."""
+        return {
+            "images": self.images,
+            "attacked": self.attacked,
+            "clean_accuracy": self.clean_accuracy,
+            "seconds": round(self.seconds, 3),
+            "rows": [row.as_dict() for row in self.rows],
+        }
