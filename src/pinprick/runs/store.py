@@ -3,19 +3,21 @@
 A run's folder::
 
     manifest.json        what the run is: spec, target, data, versions, machine, rows a pass, schema version
+    clean.parquet        what the unchanged images scored
     parts/               outcomes as they come; each part appears whole or not at all
     outcomes.parquet     the finished table, sorted by key; holds no times
     summary.json         the rows that were printed
     log.jsonl            times and events
     images/              PNG files, with --save-images
 
-The folder is locked while a run writes to it; the lock goes with the process, however that ends.
+The folder is locked while a run writes to it; the lock goes with the process, however that ends. Each file of
+outcomes says which run it is of, so that no run adopts those of another.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,90 +25,29 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from pinprick.errors import InputError
 from pinprick.outcomes import Outcome
+from pinprick.runs.files import append_line, write_atomically, writing
+from pinprick.runs.shape import check_manifest
+from pinprick.runs.table import SCHEMA, SCHEMA_VERSION, combine, outcome_row, read_table, write_table
 
-SCHEMA_VERSION = 1
+__all__ = [
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "Store",
+    "outcome_row",
+    "read_manifest",
+    "read_outcomes",
+    "write_atomically",
+]
+
 FLUSH_SECONDS = 5.0
 OWN_FILES = {"manifest.json", "manifest.json.part", "parts", "lock", "log.jsonl"}
 """What may be in a folder before its manifest is; anything else belongs to somebody."""
-
-SCHEMA = pa.schema(
-    [
-        pa.field("key", pa.string(), nullable=False),
-        pa.field("image", pa.string(), nullable=False),
-        pa.field("image_digest", pa.string(), nullable=False),
-        pa.field("label", pa.int32(), nullable=False),
-        pa.field("goal", pa.string(), nullable=False),
-        pa.field("target", pa.int32()),
-        pa.field("attack", pa.string(), nullable=False),
-        pa.field("pixels", pa.int32(), nullable=False),
-        pa.field("seed", pa.string(), nullable=False),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("reason", pa.string()),
-        pa.field("asked", pa.int64(), nullable=False),
-        pa.field("answered", pa.int64(), nullable=False),
-        pa.field("first_hit", pa.int64()),
-        pa.field("gradients", pa.int64(), nullable=False),
-        pa.field("changed", pa.int32(), nullable=False),
-        pa.field("rows", pa.list_(pa.int32())),
-        pa.field("columns", pa.list_(pa.int32())),
-        pa.field("colours", pa.list_(pa.list_(pa.uint8()))),
-        pa.field("predicted_before", pa.int32(), nullable=False),
-        pa.field("confidence_before", pa.float64(), nullable=False),
-        pa.field("predicted_after", pa.int32()),
-        pa.field("confidence_after", pa.float64()),
-        pa.field("scores_before", pa.list_(pa.float32()), nullable=False),
-        pa.field("scores_after", pa.list_(pa.float32())),
-        pa.field("success_float", pa.bool_()),
-        pa.field("draws", pa.int32(), nullable=False),
-        pa.field("agree", pa.int32()),
-        pa.field("detected", pa.bool_()),
-        pa.field("trace", pa.string(), nullable=False),
-    ],
-    metadata={b"pinprick_schema_version": str(SCHEMA_VERSION).encode()},
-)
-
-
-def outcome_row(outcome: Outcome) -> dict[str, Any]:
-    """One row of the table."""
-    unit, edits = outcome.unit, outcome.edits
-    after = outcome.scores_after
-    return {
-        "key": unit.key,
-        "image": unit.image_name,
-        "image_digest": unit.image_digest,
-        "label": unit.label,
-        "goal": unit.goal.kind,
-        "target": unit.goal.target,
-        "attack": unit.attack,
-        "pixels": unit.pixels,
-        "seed": unit.seed,
-        "status": outcome.status,
-        "reason": outcome.reason,
-        "asked": outcome.asked,
-        "answered": outcome.answered,
-        "first_hit": outcome.first_hit,
-        "gradients": outcome.gradients,
-        "changed": outcome.changed,
-        "rows": None if edits is None else edits.rows[0].tolist(),
-        "columns": None if edits is None else edits.columns[0].tolist(),
-        "colours": None if edits is None else edits.colours[0].tolist(),
-        "predicted_before": outcome.predicted_before,
-        "confidence_before": outcome.confidence_before,
-        "predicted_after": outcome.predicted_after,
-        "confidence_after": outcome.confidence_after,
-        "scores_before": unit.scores.tolist(),
-        "scores_after": None if after is None else after.tolist(),
-        "success_float": outcome.success_float,
-        "draws": outcome.draws,
-        "agree": outcome.agree,
-        "detected": outcome.detected,
-        "trace": json.dumps(outcome.trace, sort_keys=True),
-    }
+LEFT_OVER = ("manifest.json.part", "outcomes.parquet.part", "clean.parquet.part", "summary.json.part")
+"""Files that a run which was killed may leave half written, beside those in ``parts``."""
 
 
 class Store:
@@ -114,13 +55,18 @@ class Store:
 
     Use as a context manager: leaving it writes what is still in memory and gives the lock back.
 
+    ``run_id``, set once it is known which run this is, is written into every file of outcomes; from then on a file
+    with another one, or with none, is refused.
+
     Raises
     ------
-    InputError : the folder cannot be written to, or another run is writing to it.
+    InputError : the folder cannot be written to, holds something else, or another run is writing to it. So does each
+        method whose file cannot be written or read; what had been stored before stays as it was.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
+        self.run_id: str | None = None
         self._pending: list[dict[str, Any]] = []
         self._kept: list[pa.Table] = []
         self._flushed = time.monotonic()
@@ -129,14 +75,12 @@ class Store:
             return
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            strange = sorted(path.name for path in folder.iterdir() if path.name not in OWN_FILES)
-            if strange and not (folder / "manifest.json").exists():
-                raise InputError(
-                    f"--out {folder}", f"it holds other files ({strange[0]!r})", "Give a new or an empty folder."
-                )
+            _check_free(folder)
             (folder / "parts").mkdir(exist_ok=True)
             self._lock = FileLock(folder / "lock", timeout=0)
             self._lock.acquire()
+            for path in [*(folder / "parts").glob("part-*.parquet.part"), *(folder / name for name in LEFT_OVER)]:
+                path.unlink(missing_ok=True)
         except Timeout:
             raise InputError(
                 f"--out {folder}", "another run is writing to it", "Wait for it, or give another folder."
@@ -147,9 +91,14 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: object, stopped_by: BaseException | None, trace: object) -> None:
         try:
             self.flush()
+        except Exception as error:
+            if stopped_by is None:
+                raise
+            # What stopped the run is what its user has to know first.
+            stopped_by.add_note(f"The last outcomes are not stored: {error}")
         finally:
             if self._lock is not None:
                 self._lock.release()
@@ -161,7 +110,7 @@ class Store:
 
         Raises
         ------
-        InputError : it is not JSON, of a newer schema, or missing beside stored outcomes.
+        InputError : it is not JSON, not a run's, of a newer schema, or missing beside stored outcomes.
         """
         return None if self.folder is None else read_manifest(self.folder)
 
@@ -175,8 +124,7 @@ class Store:
         if self.folder is None:
             return
         line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "event": event} | facts)
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        append_line(self.folder / "log.jsonl", line)
 
     # Outcomes.
 
@@ -195,15 +143,15 @@ class Store:
         if self.folder is None:
             self._kept.append(table)
         else:
-            parts = self.folder / "parts"
-            numbers = [int(path.stem.removeprefix("part-")) for path in parts.glob("part-*.parquet")]
-            write_table(parts / f"part-{max(numbers, default=0) + 1:06d}.parquet", table)
+            parts = stored_parts(self.folder)
+            number = _number(parts[-1]) + 1 if parts else 1
+            write_table(self.folder / "parts" / f"part-{number:06d}.parquet", table, self.run_id)
         self._pending = []
 
     def table(self) -> pa.Table:
         """All outcomes so far, sorted by key; of a key stored twice the later one."""
         self.flush()
-        return combine(self._kept) if self.folder is None else read_outcomes(self.folder)
+        return combine(self._kept) if self.folder is None else read_outcomes(self.folder, self.run_id)
 
     def forget(self, keys: Iterable[str]) -> None:
         """Drop the outcomes of these keys, so that their units run again."""
@@ -223,9 +171,10 @@ class Store:
 
     def _replace(self, table: pa.Table) -> None:
         assert self.folder is not None
-        write_table(self.folder / "outcomes.parquet", table)
-        for part in (self.folder / "parts").glob("part-*.parquet"):
-            part.unlink()
+        write_table(self.folder / "outcomes.parquet", table, self.run_id)
+        with writing(self.folder / "parts"):
+            for part in stored_parts(self.folder):
+                part.unlink()
 
     def set_aside(self, name: str) -> None:
         """Start again with no outcomes; what was stored moves to the sub-folder ``name``."""
@@ -237,10 +186,35 @@ class Store:
         while aside.exists():
             number += 1
             aside = self.folder / f"{name}-{number}"
-        aside.mkdir()
-        for path in [*(self.folder / "parts").glob("part-*.parquet"), self.folder / "outcomes.parquet"]:
-            if path.exists():
-                path.replace(aside / path.name)
+        with writing(aside):
+            aside.mkdir()
+            for path in [*stored_parts(self.folder), self.folder / "outcomes.parquet"]:
+                if path.exists():
+                    path.replace(aside / path.name)
+
+
+def _check_free(folder: Path) -> None:
+    """Refuse a folder that is neither a run's nor free for one."""
+    if (folder / "manifest.json").exists():
+        return
+    _check_orphans(folder, f"--out {folder}")
+    strange = sorted(path.name for path in folder.iterdir() if path.name not in OWN_FILES)
+    if strange:
+        raise InputError(f"--out {folder}", f"it holds other files ({strange[0]!r})", "Give a new or an empty folder.")
+
+
+def _check_orphans(folder: Path, what: str) -> None:
+    """Refuse outcomes of which no manifest tells what they are of."""
+    parts = folder / "parts"
+    found = sorted(parts.iterdir()) if parts.is_dir() else []
+    if (folder / "outcomes.parquet").exists():
+        found.insert(0, folder / "outcomes.parquet")
+    if found:
+        raise InputError(
+            what,
+            f"outcomes without a manifest ({found[0].relative_to(folder).as_posix()!r})",
+            "Give another folder, or put its manifest.json back.",
+        )
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -248,75 +222,73 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
     Raises
     ------
-    InputError : it is not JSON, or was written by a newer version of pinprick.
+    InputError : it is not JSON, lacks what every run's has, was written by a newer version of pinprick, or is missing
+        beside stored outcomes.
     """
     path = folder / "manifest.json"
-    if not path.exists():
-        if (folder / "outcomes.parquet").exists():
-            raise InputError(f"run folder {folder}", "outcomes without a manifest", "Give another folder.")
-        return None
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = int(manifest["schema_version"])
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        _check_orphans(folder, f"run folder {folder}")
+        return None
+    except (ValueError, RecursionError, OSError) as error:
         raise InputError(f"manifest {path}", f"cannot be read ({error})", "Give another folder.") from None
-    if version > SCHEMA_VERSION:
+    version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
         raise InputError(
             f"run folder {folder}",
             f"its schema version is {version}, this pinprick knows {SCHEMA_VERSION}",
             "Update pinprick, or give another folder.",
         )
-    return manifest
+    check_manifest(manifest, path)
+    checked: dict[str, Any] = manifest
+    return checked
 
 
-def read_outcomes(folder: str | Path) -> pa.Table:
+def read_outcomes(folder: str | Path, run_id: str | None = None) -> pa.Table:
     """The outcomes stored in a run's folder, finished or not, sorted by key.
+
+    Parameters
+    ----------
+    run_id : the run that they must be of; without it, they must be of one run, whichever.
 
     Raises
     ------
-    InputError : a file of the folder cannot be read.
+    InputError : there is no such folder, a file of it cannot be read, or is of another run.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"run folder {folder}", "there is no such folder", "Give what was given to --out.")
-    paths = sorted((folder / "parts").glob("part-*.parquet"))
+    paths = stored_parts(folder)
     if (folder / "outcomes.parquet").exists():
         paths.insert(0, folder / "outcomes.parquet")
-    tables = []
-    for path in paths:
-        try:
-            # One file at a time and by handle, so that the folder's name cannot be taken for a partition.
-            with path.open("rb") as file:
-                tables.append(pq.read_table(file).cast(SCHEMA))
-        except (pa.ArrowInvalid, OSError, ValueError) as error:
-            raise InputError(f"stored outcomes {path}", f"cannot be read ({error})", "Give another folder.") from None
-    return combine(tables)
+    found = [read_table(path) for path in paths]
+    for path, (_, own) in zip(paths, found, strict=True):
+        if run_id is not None and own != run_id:
+            raise _foreign(path, own, f"the folder is of {_called(run_id)}")
+        if own != found[0][1]:
+            raise _foreign(path, own, f"{paths[0].name} is of {_called(found[0][1])}")
+    return combine([table for table, _ in found])
 
 
-def combine(tables: list[pa.Table]) -> pa.Table:
-    """One table sorted by key; of a key that is there twice the later row stays."""
-    if not tables:
-        return SCHEMA.empty_table()
-    table = pa.concat_tables(tables).combine_chunks()
-    last = {key: row for row, key in enumerate(table["key"].to_pylist())}
-    return table.take(pa.array([last[key] for key in sorted(last)], pa.int64())).combine_chunks()
+def _foreign(path: Path, own: str | None, other: str) -> InputError:
+    return InputError(
+        f"stored outcomes {path}",
+        f"they are of {_called(own)}, and {other}",
+        "Move the file away, and its units run again, or give another folder.",
+    )
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write Parquet, atomically; equal tables give equal bytes."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        pq.write_table(table.replace_schema_metadata(SCHEMA.metadata), file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+def _called(run_id: str | None) -> str:
+    return "a run that is not named" if run_id is None else f"run {run_id[:12]}"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that it is there whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+def stored_parts(folder: Path) -> list[Path]:
+    """The parts of a run's folder in the order in which they were written."""
+    return sorted((folder / "parts").glob("part-*.parquet"), key=lambda path: (_number(path), path.name))
+
+
+def _number(part: Path) -> int:
+    """The number in a part's name; 0 where somebody has named it otherwise."""
+    found = re.fullmatch(r"part-([0-9]{1,18})\.parquet", part.name)
+    return int(found[1]) if found else 0

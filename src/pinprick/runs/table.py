@@ -1,0 +1,132 @@
+"""The table of outcomes, and its Parquet files: which columns there are, what run they are of, whole or refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pinprick.errors import InputError
+from pinprick.outcomes import Outcome
+from pinprick.runs.files import whole_file
+
+SCHEMA_VERSION = 1
+RUN_KEY = b"pinprick_run"
+"""Under this key the schema's metadata hold the run that outcomes are of."""
+
+SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("image", pa.string(), nullable=False),
+        pa.field("image_digest", pa.string(), nullable=False),
+        pa.field("label", pa.int32(), nullable=False),
+        pa.field("goal", pa.string(), nullable=False),
+        pa.field("target", pa.int32()),
+        pa.field("attack", pa.string(), nullable=False),
+        pa.field("pixels", pa.int32(), nullable=False),
+        pa.field("seed", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("asked", pa.int64(), nullable=False),
+        pa.field("answered", pa.int64(), nullable=False),
+        pa.field("first_hit", pa.int64()),
+        pa.field("gradients", pa.int64(), nullable=False),
+        pa.field("changed", pa.int32(), nullable=False),
+        pa.field("rows", pa.list_(pa.int32())),
+        pa.field("columns", pa.list_(pa.int32())),
+        pa.field("colours", pa.list_(pa.list_(pa.uint8()))),
+        pa.field("predicted_before", pa.int32(), nullable=False),
+        pa.field("confidence_before", pa.float64(), nullable=False),
+        pa.field("predicted_after", pa.int32()),
+        pa.field("confidence_after", pa.float64()),
+        pa.field("scores_before", pa.list_(pa.float32()), nullable=False),
+        pa.field("scores_after", pa.list_(pa.float32())),
+        pa.field("success_float", pa.bool_()),
+        pa.field("draws", pa.int32(), nullable=False),
+        pa.field("agree", pa.int32()),
+        pa.field("detected", pa.bool_()),
+        pa.field("trace", pa.string(), nullable=False),
+    ],
+    metadata={b"pinprick_schema_version": str(SCHEMA_VERSION).encode()},
+)
+
+
+def outcome_row(outcome: Outcome) -> dict[str, Any]:
+    """One row of the table."""
+    unit, edits = outcome.unit, outcome.edits
+    after = outcome.scores_after
+    return {
+        "key": unit.key,
+        "image": unit.image_name,
+        "image_digest": unit.image_digest,
+        "label": unit.label,
+        "goal": unit.goal.kind,
+        "target": unit.goal.target,
+        "attack": unit.attack,
+        "pixels": unit.pixels,
+        "seed": unit.seed,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "asked": outcome.asked,
+        "answered": outcome.answered,
+        "first_hit": outcome.first_hit,
+        "gradients": outcome.gradients,
+        "changed": outcome.changed,
+        "rows": None if edits is None else edits.rows[0].tolist(),
+        "columns": None if edits is None else edits.columns[0].tolist(),
+        "colours": None if edits is None else edits.colours[0].tolist(),
+        "predicted_before": outcome.predicted_before,
+        "confidence_before": outcome.confidence_before,
+        "predicted_after": outcome.predicted_after,
+        "confidence_after": outcome.confidence_after,
+        "scores_before": unit.scores.tolist(),
+        "scores_after": None if after is None else after.tolist(),
+        "success_float": outcome.success_float,
+        "draws": outcome.draws,
+        "agree": outcome.agree,
+        "detected": outcome.detected,
+        "trace": json.dumps(outcome.trace, sort_keys=True),
+    }
+
+
+def read_table(path: Path) -> tuple[pa.Table, str | None]:
+    """The outcomes in one file, and the run that they are of (None where it does not say).
+
+    Raises
+    ------
+    InputError : the file cannot be read, is damaged, or holds something else.
+    """
+    try:
+        # One file at a time and by handle, so that the folder's name cannot be taken for a partition.
+        with path.open("rb") as file:
+            stored = pq.read_table(file, page_checksum_verification=True)
+        table = stored.cast(SCHEMA)
+        table.validate(full=True)
+        own = (stored.schema.metadata or {}).get(RUN_KEY)
+        return table, None if own is None else own.decode("ascii")
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"stored outcomes {path}",
+            f"cannot be read ({reason})",
+            "Move the file away, and its units run again, or give another folder.",
+        ) from None
+
+
+def combine(tables: list[pa.Table]) -> pa.Table:
+    """One table sorted by key; of a key that is there twice the later row stays."""
+    if not tables:
+        return SCHEMA.empty_table()
+    table = pa.concat_tables(tables).combine_chunks()
+    last = {key: row for row, key in enumerate(table["key"].to_pylist())}
+    return table.take(pa.array([last[key] for key in sorted(last)], pa.int64())).combine_chunks()
+
+
+def write_table(path: Path, table: pa.Table, run_id: str | None = None) -> None:
+    """Write outcomes as Parquet, atomically; equal tables of equal runs give equal bytes."""
+    metadata = dict(SCHEMA.metadata) | ({} if run_id is None else {RUN_KEY: run_id.encode("ascii")})
+    with whole_file(path) as file:
+        pq.write_table(table.replace_schema_metadata(metadata), file, compression="zstd", write_page_checksum=True)
