@@ -6,18 +6,18 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pinprick.attacks.arguments import eight_bit
 from pinprick.data.image_set import ImageSet
 from pinprick.data.sets import load_images
 from pinprick.errors import InputError
 from pinprick.runs.result import Listener, RunResult
 from pinprick.runs.run import run
 from pinprick.runs.spec import make_spec
-from pinprick.targets.base import Target, as_array
+from pinprick.targets.base import Target
 from pinprick.targets.loading import as_target, load_target
 
 Model = str | Target | nn.Module | Callable[[torch.Tensor], Any]
@@ -87,20 +87,6 @@ def image_set(images: torch.Tensor | NDArray[Any], labels: Any, *, name: str = "
     ------
     InputError : another shape or type, floats outside of [0, 1], NaN.
     """
-    array = as_array(images) if isinstance(images, torch.Tensor) else np.asarray(images)
-    if array.ndim != 4 or array.shape[1] not in (1, 3):
-        raise InputError(name, f"shape {array.shape}", "Give (N, C, H, W) with 1 or 3 channels.")
-    if array.dtype != np.uint8:
-        if array.dtype.kind != "f":
-            raise InputError(name, f"values of type {array.dtype}", "Give floats in [0, 1], or uint8.")
-        if not len(array) or not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
-            low, high = (array.min(), array.max()) if len(array) else ("nothing", "nothing")
-            raise InputError(
-                name, f"floats from {low} to {high}", "Give floats in [0, 1]; normalisation belongs into the target."
-            )
-        # Half precision is too coarse to multiply in.
-        exact = array.astype(np.float32) if array.dtype == np.float16 else array
-        array = np.rint(exact * 255).astype(np.uint8)
     if isinstance(labels, torch.Tensor):
         labels = labels.detach().cpu().numpy()
-    return ImageSet.from_arrays(array, labels, name=name)
+    return ImageSet.from_arrays(eight_bit(images, name), labels, name=name)

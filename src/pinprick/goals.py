@@ -31,6 +31,10 @@ class Goal:
             raise InputError("goal", f"{self.kind} with target {self.target}", "Only targeted goals have a target.")
         if (self.kind == "reduce") != (self.bound is not None):
             raise InputError("goal", f"{self.kind} with bound {self.bound}", "Only reduce has a bound.")
+        if self.target is not None and (isinstance(self.target, bool) or self.target % 1 != 0):
+            raise InputError("goal", f"target {self.target}", "Give a class index, a whole number.")
+        if self.bound is not None and not 0 <= self.bound <= 1:
+            raise InputError("goal", f"bound {self.bound}", "Give a probability, 0 to 1.")
 
     def check(self, label: int, classes: int) -> None:
         """Raise InputError where ``label`` is none of ``classes``, or the goal makes no sense for an image of it."""

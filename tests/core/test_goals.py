@@ -63,3 +63,15 @@ def test_a_label_that_is_no_class_is_refused() -> None:
 def test_scores_that_only_double_precision_tells_apart_are_told_apart() -> None:
     scores = np.array([[1e9, 1e9 + 1e-6]])
     assert GoalRows.of([Goal()], [0]).met(scores, softmax(scores)).tolist() == [True]
+
+
+@pytest.mark.parametrize("wrong", [{"target": 1.5}, {"target": float("nan")}, {"target": True}])
+def test_a_target_is_a_whole_number(wrong: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="whole number"):
+        Goal("targeted", **wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bound", [float("nan"), -0.1, 1.5])
+def test_a_bound_is_a_probability(bound: float) -> None:
+    with pytest.raises(InputError, match="0 to 1"):
+        Goal("reduce", bound=bound)

@@ -130,7 +130,9 @@ def eight_bit(images: object, what: str = "images") -> NDArray[np.uint8]:
         raise InputError(
             what, f"floats from {least:g} to {most:g}", "Give floats in [0, 1]; normalisation belongs into the target."
         )
-    rounded: NDArray[np.uint8] = np.rint(array * 255).astype(np.uint8)
+    # Half precision is too coarse to multiply in.
+    exact = array.astype(np.float32) if array.dtype == np.float16 else array
+    rounded: NDArray[np.uint8] = np.rint(exact * 255).astype(np.uint8)
     return rounded
 
 
@@ -170,8 +172,7 @@ def image_goals(goals: object, n: int) -> list[Goal]:
 
     Raises
     ------
-    InputError : another number of goals, or something that is none; a target class that is no integer, a bound that
-        is no probability.
+    InputError : another number of goals, or something that is none.
     """
     if goals is None or isinstance(goals, Goal):
         several: list[object] = [goals or Goal()] * n
@@ -190,8 +191,6 @@ def _goal(goal: object, number: int) -> Goal:
         raise InputError(what, shown(goal), "Give pinprick.Goal(...).")
     if goal.target is not None:
         return Goal(goal.kind, whole_number(f"{what}, target class", goal.target, 0))
-    if goal.bound is not None:
-        return Goal(goal.kind, bound=number_between(f"{what}, bound", goal.bound, 0, 1))
     return goal
 
 

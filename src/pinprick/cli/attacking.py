@@ -10,9 +10,9 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
 from pinprick.cli.console import say, stderr, stdout_to_stderr
+from pinprick.cli.tables import print_rows
 from pinprick.errors import EXIT_DONE, EXIT_FAILED_UNITS, EXIT_INTERRUPTED
 from pinprick.runs.estimate import estimate
 from pinprick.runs.plan import seconds_text
@@ -134,31 +134,6 @@ def _print(result: RunResult) -> None:
     """The summary for people."""
     rate = "" if result.clean_accuracy is None else f", clean accuracy {result.clean_accuracy:.1%}"
     typer.echo(f"{result.attacked} right images of {result.images} scored{rate}; {seconds_text(result.seconds)}")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("attack", "pixels", "goal", "n", "fooled", "rate", "95 % interval"):
-        table.add_column(name, justify="left" if name in ("attack", "goal") else "right")
-    for name in ("questions", "median", "to success", "confidence", "failed"):
-        table.add_column(name, justify="right")
-    for row in result.rows:
-        low, high = row.interval
-        table.add_row(
-            row.attack,
-            str(row.pixels),
-            row.goal,
-            str(row.n),
-            str(row.successes),
-            _figure(row.success_rate, "{:.1%}"),
-            f"{low:.1%} to {high:.1%}" if row.n else "-",
-            _figure(row.mean_queries, "{:,.0f}"),
-            _figure(row.median_queries, "{:,.0f}"),
-            _figure(row.mean_queries_to_success, "{:,.0f}"),
-            _figure(row.confidence, "{:.1%}"),
-            str(row.failed),
-        )
-    Console(highlight=False, width=140).print(table)
+    print_rows(result.rows)
     if result.spec.out is not None:
         typer.echo(f"results: {result.spec.out}")
-
-
-def _figure(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
