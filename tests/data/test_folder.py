@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pinprick.data.classes import ClassNames
-from pinprick.data.folder import image_file, image_folder
+from pinprick.data.digests import file_digests
+from pinprick.data.folder import image_file, image_folder, text_name
 from pinprick.data.sets import load_images
 from pinprick.errors import InputError
 from tests.data.helpers import write_pngs
@@ -97,14 +101,76 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
         image_folder(tmp_path / "cat" / "notes.txt")
 
 
-def test_fingerprint_covers_names_sizes_and_labels(tmp_path: Path) -> None:
+def test_fingerprint_covers_names_contents_and_labels(tmp_path: Path) -> None:
     write_pngs(tmp_path, ["cat/a.png", "dog/b.png"])
     first = image_folder(tmp_path).fingerprint
     assert image_folder(tmp_path, ClassNames(("dog", "cat"), "f")).fingerprint != first
-    (tmp_path / "cat" / "a.png").touch()
+    path = tmp_path / "cat" / "a.png"
+    path.touch()
     assert image_folder(tmp_path).fingerprint == first
-    (tmp_path / "cat" / "a.png").rename(tmp_path / "cat" / "c.png")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert image_folder(tmp_path).fingerprint != first, "another image of as many bytes"
+    path.write_bytes(whole)
+    assert image_folder(tmp_path).fingerprint == first
+    path.rename(tmp_path / "cat" / "c.png")
     assert image_folder(tmp_path).fingerprint != first
+
+
+def test_two_images_that_change_places_are_another_set(tmp_path: Path) -> None:
+    write_pngs(tmp_path, ["a.png", "b.png"])
+    first = image_folder(tmp_path).fingerprint
+    (tmp_path / "a.png").rename(tmp_path / "c")
+    (tmp_path / "b.png").rename(tmp_path / "a.png")
+    (tmp_path / "c").rename(tmp_path / "b.png")
+    assert image_folder(tmp_path).fingerprint != first
+
+
+def test_digests_of_many_files_come_in_their_order(tmp_path: Path) -> None:
+    paths = [tmp_path / str(number) for number in range(300)]
+    for number, path in enumerate(paths):
+        path.write_bytes(b"x" * number)
+    # One that is longer than what is read at once.
+    paths[7].write_bytes(b"y" * (2**20 + 1))
+    assert file_digests(paths) == [hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() for path in paths]
+    paths[200].unlink()
+    paths[100].unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        file_digests(paths)
+    assert caught.value.filename == str(paths[100])
+
+
+def test_a_file_that_vanishes_while_the_folder_is_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pngs(tmp_path, ["cat/a.png", "dog/b.png"])
+
+    def digests(paths: Sequence[Path]) -> list[str]:
+        (tmp_path / "dog" / "b.png").unlink()
+        return file_digests(paths)
+
+    monkeypatch.setattr("pinprick.data.folder.file_digests", digests)
+    with pytest.raises(InputError, match=r"image 'dog/b.png': cannot be read \(No such file.*moved"):
+        image_folder(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are not bytes there")
+def test_names_that_are_no_utf8_are_shown_as_escapes_and_their_files_open(tmp_path: Path) -> None:
+    pixels = write_pngs(tmp_path, ["caf\udce9/a\udcff.png", "caf\\xe9/a\\xff.png", "café/ä.png"])
+    images = image_folder(tmp_path)
+    assert images.classes == ("caf\\xe9", "café", "caf\\xe9#1")
+    assert images.names == ("caf\\xe9/a\\xff.png", "café/ä.png", "caf\\xe9/a\\xff.png#1")
+    for index, name in enumerate(("caf\\xe9/a\\xff.png", "café/ä.png", "caf\udce9/a\udcff.png")):
+        assert np.array_equal(images.image(index), pixels[name])
+    classes = ClassNames(("caf\\xe9#1", "café", "caf\\xe9"), "f")
+    labelled = image_folder(tmp_path, classes)
+    assert labelled.labels is not None
+    assert labelled.labels.tolist() == [2, 1, 0]
+    single = image_file(tmp_path / "caf\udce9" / "a\udcff.png")
+    assert single.names == ("a\\xff.png",)
+    assert np.array_equal(single.image(0), pixels["caf\udce9/a\udcff.png"])
+    for name in (*images.names, *images.classes, text_name("a\ud800b\udc7f")):
+        name.encode()
 
 
 def test_images_are_read_on_demand(tmp_path: Path) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
+from pinprick.data.digits import digits
+from pinprick.data.sets import load_images
 from pinprick.errors import InputError
 from pinprick.runs.manifest import run_id
-from pinprick.runs.result import Listener
+from pinprick.runs.result import Listener, RunResult
 from pinprick.runs.store import SCHEMA, SCHEMA_VERSION, Store, read_manifest, read_outcomes
 from pinprick.runs.table import read_table, write_table
 from tests.runs.conftest import small_run
@@ -211,3 +215,55 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         Store(tmp_path / "file")
+
+
+def test_the_colours_before_are_those_of_the_unchanged_image(out: Path) -> None:
+    images = digits("test")
+    result = small_run(out=out, limit=4, pixels=3, images=images)
+    for row in result.table.to_pylist():
+        image = images.image(images.names.index(row["image"]))
+        own = image[:, row["rows"], row["columns"]].T.tolist()
+        assert row["colours_before"] == own
+        assert len(own) == 3
+
+
+def test_files_without_the_newer_columns_are_read(out: Path) -> None:
+    small_run(out=out, limit=2)
+    path = out / "outcomes.parquet"
+    whole = pq.read_table(path)
+    older = whole.drop_columns("colours_before")
+    pq.write_table(older, path)
+    found = read_outcomes(out)
+    assert found.schema.names == SCHEMA.names
+    assert found["colours_before"].null_count == len(found) > 0
+    assert found.drop_columns("colours_before").equals(older)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are not bytes there")
+def test_images_whose_names_are_no_utf8_are_stored_and_another_image_of_their_size_is_noticed(
+    out: Path, tmp_path: Path
+) -> None:
+    """The names are not ASCII nor UTF-8; neither the table nor the pictures may fall over them after the attack."""
+    images = digits("test")
+    assert images.labels is not None
+    (tmp_path / "classes.json").write_text(json.dumps([str(digit) for digit in range(10)]))
+    paths = []
+    for index in range(6):
+        paths.append(tmp_path / "set" / str(images.labels[index]) / f"\udce9{index}.bmp")
+        paths[-1].parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images.image(index)[0]).save(paths[-1])
+
+    def attack() -> RunResult:
+        data = load_images(str(tmp_path / "set"), classes=tmp_path / "classes.json")
+        return small_run(out=out, images=data, limit=6, pixels=5, baseline="none", save_images=True)
+
+    table = attack().table
+    assert {Path(name).name for name in table["image"].to_pylist()} <= {f"\\xe9{index}.bmp" for index in range(6)}
+    assert attack().table.equals(table)
+    listed = (out / "images" / "metadata.jsonl").read_text().splitlines()
+    assert len(listed) == table["status"].to_pylist().count("fooled") > 0
+    other = bytearray(paths[0].read_bytes())
+    other[-20] ^= 255
+    paths[0].write_bytes(other)
+    with pytest.raises(InputError, match=r"holds another run .*data was"):
+        attack()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 
 from pinprick.data.classes import ClassNames
 from pinprick.data.decode import decode_image
-from pinprick.data.digests import file_digest, text_digest
-from pinprick.data.image_set import Image, ImageSet
+from pinprick.data.digests import file_digest, file_digests, text_digest
+from pinprick.data.image_set import Image, ImageSet, unique_names
 from pinprick.errors import InputError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
@@ -22,14 +23,23 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class _File:
-    name: str  # relative to the folder, with "/"
+    name: str  # relative to the folder, with "/"; text that any file can hold
     path: Path
-    size: int
 
 
 def is_image_name(name: str) -> bool:
     """Does the file name end like an image's (in any case), and is it not hidden?"""
     return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def text_name(name: str) -> str:
+    """A file's name as text that JSON and Parquet can hold: bytes that are no UTF-8 become ``\\xe9``."""
+
+    def escaped(match: re.Match[str]) -> str:
+        code = ord(match[0])
+        return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+    return re.sub(r"[\ud800-\udfff]", escaped, name)
 
 
 def image_file(path: Path, *, name: str | None = None) -> ImageSet:
@@ -40,18 +50,20 @@ def image_file(path: Path, *, name: str | None = None) -> ImageSet:
     InputError : the file cannot be read; on use, it is no image (see :func:`pinprick.data.decode.decode_image`).
     """
     try:
-        size, fingerprint = path.stat().st_size, file_digest(path)
+        fingerprint = file_digest(path)
     except OSError as error:
         raise InputError(f"image {str(path)!r}", f"cannot be read ({error.strerror})", "Give an image file.") from None
-    return _image_set([_File(path.name, path, size)], None, None, name or str(path), fingerprint)
+    return _image_set([_File(text_name(path.name), path)], None, None, name or str(path), fingerprint)
 
 
 def image_folder(path: Path, classes: ClassNames | None = None, *, name: str | None = None) -> ImageSet:
     """A folder of image files: labelled where it has one sub-folder a class, unlabelled where images lie in it.
 
     Files that do not end like an image (``notes.txt``, ``Thumbs.db``) and whatever begins with a dot are passed over.
-    Images are sorted by name, which is the path relative to the folder, with ``/``; they are read on demand. The
-    fingerprint covers names, sizes in bytes and labels, not the times of the files.
+    Images are sorted by name, which is the path relative to the folder, with ``/``; they are decoded on demand. The
+    fingerprint covers names, labels and the bytes of all files, so that each of them is read once at the start (see
+    :func:`pinprick.data.digests.file_digests` for how long that takes); it does not cover the times of the files.
+    What of a name is no UTF-8 stands as ``\\xe9`` in the names of images and classes.
 
     Parameters
     ----------
@@ -62,17 +74,18 @@ def image_folder(path: Path, classes: ClassNames | None = None, *, name: str | N
 
     Raises
     ------
-    InputError : no such folder, no images, images both beside and in sub-folders, sub-folders in a class's folder, a
-        sub-folder that is not among ``classes``, or folders named by numbers whose order depends on how one sorts.
+    InputError : no such folder, a file that cannot be read, no images, images both beside and in sub-folders,
+        sub-folders in a class's folder, a sub-folder that is not among ``classes``, or folders named by numbers whose
+        order depends on how one sorts.
     """
     name = name or str(path)
     what = f"image set {name!r}"
     try:
         images, folders = _entries(path)
         in_folders = {folder.name: list(_class_files(folder, what)) for folder in folders}
-    except FileNotFoundError:
-        raise InputError(what, "there is no such folder", _RIGHT) from None
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and not path.exists():
+            raise InputError(what, "there is no such folder", _RIGHT) from None
         where = f" {error.filename!r}" if error.filename else ""
         raise InputError(what, f"cannot be read ({error.strerror}{where})", _RIGHT) from None
     if images and any(in_folders.values()):
@@ -88,14 +101,15 @@ def image_folder(path: Path, classes: ClassNames | None = None, *, name: str | N
     if not any(in_folders.values()):
         raise InputError(what, "no images in it", f"{_RIGHT} Images end in {' '.join(IMAGE_SUFFIXES)}.")
     order = sorted(in_folders)
+    called = unique_names([text_name(folder) for folder in order])
     if classes is None:
         _check_numbers(order, what)
         index = {folder: label for label, folder in enumerate(order)}
     else:
-        index = {folder: classes.index(folder, what) for folder in order}
+        index = {folder: classes.index(text, what) for folder, text in zip(order, called, strict=True)}
     files = [file for folder in order for file in in_folders[folder]]
     labels = [index[folder] for folder in order for _ in in_folders[folder]]
-    return _image_set(files, labels, tuple(order) if classes is None else classes.names, name)
+    return _image_set(files, labels, called if classes is None else classes.names, name)
 
 
 _RIGHT = "Give a folder of images, or one with a sub-folder of images for each class."
@@ -111,8 +125,8 @@ def _entries(folder: Path) -> tuple[list[_File], list[Path]]:
             if entry.is_dir():
                 folders.append(Path(entry.path))
             elif is_image_name(entry.name) and entry.is_file():
-                images.append(_File(entry.name, Path(entry.path), entry.stat().st_size))
-    return sorted(images, key=lambda file: file.name), sorted(folders)
+                images.append(_File(text_name(entry.name), Path(entry.path)))
+    return sorted(images, key=lambda file: file.path.name), sorted(folders)
 
 
 def _class_files(folder: Path, what: str) -> Iterator[_File]:
@@ -126,7 +140,7 @@ def _class_files(folder: Path, what: str) -> Iterator[_File]:
                 f"Give a folder with one sub-folder a class; if {folder.name!r} is a split, give {str(folder)!r}.",
             )
     for file in images:
-        yield _File(f"{folder.name}/{file.name}", file.path, file.size)
+        yield _File(f"{text_name(folder.name)}/{file.name}", file.path)
 
 
 def _has_images(folder: Path) -> bool:
@@ -156,17 +170,27 @@ def _image_set(
         try:
             data = file.path.read_bytes()
         except OSError as error:
-            raise InputError(
-                f"image {file.name!r}", f"cannot be read ({error.strerror})", "Was it moved meanwhile?"
-            ) from None
+            raise _unreadable(file, error) from None
         return decode_image(data, file.name)
 
-    described = [f"{file.name}\n{file.size}" for file in files] + [str(label) for label in labels or ()]
+    if fingerprint is None:
+        try:
+            digests = file_digests([file.path for file in files])
+        except OSError as error:
+            raise _unreadable(next(file for file in files if str(file.path) == error.filename), error) from None
+        described = [text for file, digest in zip(files, digests, strict=True) for text in (file.name, digest)]
+        fingerprint = text_digest([*described, *map(str, labels or ())])
     return ImageSet(
         name=name,
         names=tuple(file.name for file in files),
         labels=None if labels is None else np.asarray(labels, dtype=np.int64),
         load=load,
         classes=classes,
-        fingerprint=fingerprint or text_digest(described),
+        fingerprint=fingerprint,
+    )
+
+
+def _unreadable(file: _File, error: OSError) -> InputError:
+    return InputError(
+        f"image {file.name!r}", f"cannot be read ({error.strerror or error})", "Was it moved or changed meanwhile?"
     )
