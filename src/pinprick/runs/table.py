@@ -13,7 +13,8 @@ from pinprick.errors import InputError
 from pinprick.outcomes import Outcome
 from pinprick.runs.files import whole_file
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: `colours_before`, scores in double precision, files that name their run."""
 RUN_KEY = b"pinprick_run"
 """Under this key the schema's metadata hold the run that outcomes are of."""
 
@@ -38,12 +39,13 @@ SCHEMA = pa.schema(
         pa.field("rows", pa.list_(pa.int32())),
         pa.field("columns", pa.list_(pa.int32())),
         pa.field("colours", pa.list_(pa.list_(pa.uint8()))),
+        pa.field("colours_before", pa.list_(pa.list_(pa.uint8()))),
         pa.field("predicted_before", pa.int32(), nullable=False),
         pa.field("confidence_before", pa.float64(), nullable=False),
         pa.field("predicted_after", pa.int32()),
         pa.field("confidence_after", pa.float64()),
-        pa.field("scores_before", pa.list_(pa.float32()), nullable=False),
-        pa.field("scores_after", pa.list_(pa.float32())),
+        pa.field("scores_before", pa.list_(pa.float64()), nullable=False),
+        pa.field("scores_after", pa.list_(pa.float64())),
         pa.field("success_float", pa.bool_()),
         pa.field("draws", pa.int32(), nullable=False),
         pa.field("agree", pa.int32()),
@@ -78,6 +80,7 @@ def outcome_row(outcome: Outcome) -> dict[str, Any]:
         "rows": None if edits is None else edits.rows[0].tolist(),
         "columns": None if edits is None else edits.columns[0].tolist(),
         "colours": None if edits is None else edits.colours[0].tolist(),
+        "colours_before": None if edits is None else unit.image[:, edits.rows[0], edits.columns[0]].T.tolist(),
         "predicted_before": outcome.predicted_before,
         "confidence_before": outcome.confidence_before,
         "predicted_after": outcome.predicted_after,
@@ -103,7 +106,7 @@ def read_table(path: Path) -> tuple[pa.Table, str | None]:
         # One file at a time and by handle, so that the folder's name cannot be taken for a partition.
         with path.open("rb") as file:
             stored = pq.read_table(file, page_checksum_verification=True)
-        table = stored.cast(SCHEMA)
+        table = _completed(stored).cast(SCHEMA)
         table.validate(full=True)
         own = (stored.schema.metadata or {}).get(RUN_KEY)
         return table, None if own is None else own.decode("ascii")
@@ -114,6 +117,14 @@ def read_table(path: Path) -> tuple[pa.Table, str | None]:
             f"cannot be read ({reason})",
             "Move the file away, and its units run again, or give another folder.",
         ) from None
+
+
+def _completed(stored: pa.Table) -> pa.Table:
+    """With the columns that files of an older schema do not have yet, as nulls where the schema allows for these."""
+    for place, column in enumerate(SCHEMA):
+        if column.nullable and column.name not in stored.column_names and len(stored.column_names) >= place:
+            stored = stored.add_column(place, column, pa.nulls(len(stored), column.type))
+    return stored
 
 
 def combine(tables: list[pa.Table]) -> pa.Table:
