@@ -14,6 +14,7 @@ PIP := $(BIN)/python -m pip
 PYTEST := $(BIN)/python -m pytest
 DEMO_INSTALLED := .venv/.installed-demo
 DEV_INSTALLED := .venv/.installed-dev
+BROWSER_INSTALLED := .venv/.installed-browser
 OUT := runs/demo
 
 .DEFAULT_GOAL := help
@@ -23,12 +24,14 @@ OUT := runs/demo
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "make %-13s %s\n", $$1, $$2 }'
 
-demo: $(DEMO_INSTALLED) ## train a small network on digits and attack it; results in runs/demo
+demo: $(DEMO_INSTALLED) ## train a small network on digits and attack it; ends with a report, runs/demo/report.html
 	rm -rf $(OUT)
 	OMP_NUM_THREADS=1 $(BIN)/pinprick train cnn --data digits:train --test digits:test --out $(OUT)/cnn-digits.safetensors
 	OMP_NUM_THREADS=1 $(BIN)/pinprick attack --model cnn:$(OUT)/cnn-digits.safetensors --data digits:test \
 		--pixels 1,3,5 --limit 30 --out $(OUT)/attack --save-images
+	OMP_NUM_THREADS=1 $(BIN)/pinprick report $(OUT)/attack --out $(OUT)/report.html
 	@echo "outcomes of every unit: $(OUT)/attack/outcomes.parquet; fooled images: $(OUT)/attack/images"
+	@echo "open this in a browser: $(OUT)/report.html"
 
 test: lint ## lint, then the tests that need nothing but this machine
 	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS)
@@ -39,6 +42,7 @@ test-all: lint ## as test, with the slow tests
 test-servers: MARKER := servers
 test-servers: marked ## only the tests that need another environment or a server
 
+test-browser: $(BROWSER_INSTALLED)
 test-browser: MARKER := browser
 test-browser: marked ## only the tests that need Chromium
 
@@ -86,6 +90,10 @@ $(DEV_INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 	$(install_torch)
 	$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $(DEMO_INSTALLED) $@
+
+$(BROWSER_INSTALLED): $(DEV_INSTALLED)
+	$(PIP) install -c constraints.txt -e '.[dev,browser]'
+	@touch $@
 
 # Without its dependencies: these come from the usual index at their pinned versions.
 install_torch = $(if $(TORCH_INDEX),$(PIP) install --no-deps --index-url $(TORCH_INDEX) $$(grep '^torch==' constraints.txt))

@@ -8,6 +8,7 @@ import typer
 
 from pinprick import __version__
 from pinprick.cli.attack import attack
+from pinprick.cli.report import report
 from pinprick.cli.summary import summary
 from pinprick.cli.train import train
 
@@ -19,6 +20,7 @@ app = typer.Typer(
     add_completion=True,
 )
 app.command("attack")(attack)
+app.command("report")(report)
 app.command("summary")(summary)
 app.command("train")(train)
 

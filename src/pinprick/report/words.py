@@ -1,0 +1,178 @@
+"""Figures and sentences for people: percentages, counts, and the verdict in plain words."""
+
+from __future__ import annotations
+
+from pinprick.runs.measures import Measures, RowMeasures
+from pinprick.runs.summary import DERIVED
+
+SPACE = "\N{NO-BREAK SPACE}"
+_SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def percent(share: float) -> str:
+    """``23 %``, ``5.6 %``, ``99.7 %``: exact 0 and 1 only are said to be so."""
+    value = 100 * share
+    if share <= 0 or share >= 1:
+        return f"{value:.0f}{SPACE}%"
+    if value < 0.1:
+        return f"< 0.1{SPACE}%"
+    if value > 99.9:
+        return f"> 99.9{SPACE}%"
+    return f"{value:.0f}{SPACE}%" if 9.95 <= value < 90 else f"{value:.1f}{SPACE}%"
+
+
+def percent_range(interval: tuple[float, float]) -> str:
+    """``12 to 41 %``."""
+    low, high = (percent(end) for end in interval)
+    return f"{low.removesuffix(f'{SPACE}%')} to {high}"
+
+
+def share(value: float | None) -> str:
+    """``23.3 %`` for tables, an en dash where there is none."""
+    return "–" if value is None else f"{100 * value:.1f}{SPACE}%"
+
+
+def share_range(interval: tuple[float, float]) -> str:
+    """``12.2 to 41.0 %`` for tables."""
+    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}{SPACE}%"
+
+
+def count(value: float | None) -> str:
+    """``40 401``, rounded to a whole number; an en dash where there is none."""
+    return "–" if value is None else f"{round(value):,}".replace(",", SPACE)
+
+
+def number(value: int) -> str:
+    """``three`` up to nine, then digits."""
+    return _SMALL[value] if 0 <= value < len(_SMALL) else count(value)
+
+
+def plural(value: int, one: str, many: str | None = None) -> str:
+    """``1 image``, ``12 images``."""
+    return f"{count(value)}{SPACE}{one if value == 1 else many or one + 's'}"
+
+
+def pixels_text(value: int) -> str:
+    """``1 pixel``, ``3 pixels``."""
+    return plural(value, "pixel")
+
+
+def source_name(text: str) -> str:
+    """A model or an image set as a title has it: the last part where it is a path, ``@FOLDER`` left out."""
+    text = text.partition("@")[0] if not text.startswith("hf:") else text
+    if text.startswith("hf:") or "/" not in text.replace("\\", "/"):
+        return text
+    head, colon, path = text.rpartition(":") if ".safetensors" in text else ("", "", text)
+    return head + colon + path.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
+def listed(parts: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def verdict(run: Measures) -> tuple[str, ...]:
+    """What a run found, in plain sentences; the first is the verdict, the others what belongs to it."""
+    if run.attacked is None:
+        return ("This run was stopped before any image was attacked: there is nothing to say yet.",)
+    if run.attacked == 0:
+        return (
+            f"Nothing was attacked: of {plural(run.images or 0, 'image')} this classifier gets none right before any "
+            "pixel is changed.",
+            "Usual causes are the order of the classes or of the channels, and the normalisation.",
+        )
+    ended = [row for row in run.rows if row.row.attack == run.rows[0].row.attack and row.row.n]
+    if not ended:
+        return (f"Nothing can be said yet: {plural(run.attacked, 'image')} to attack, and no attack has ended.",)
+    first, *more = ended
+    sentences = [f"{_found(run, first)}{_baseline(run, first)}."]
+    if more:
+        sentences.append(f"{_more(more)}.")
+    if first.other_row is not None and first.other_row.n and run.goal == "targeted":
+        other = first.other_row
+        sentences.append(f"By image, {_of(other.successes, other.n)} can be turned into at least one wrong class.")
+    if own_labels(run):
+        sentences.append("There were no labels: the classifier's own answers before the change are taken for right.")
+    if run.failed:
+        counts = "counts" if run.failed == 1 else "count"
+        sentences.append(f"{plural(run.failed, 'unit')} of {count(run.units)} failed and {counts} as not fooled.")
+    if not run.finished:
+        of = "" if run.units_expected is None else f" of {count(run.units_expected)}"
+        sentences.append(
+            f"The run is not finished: {count(run.units)}{of} units have ended. Those that are fooled end first, so "
+            "the rates may still come down."
+        )
+    return tuple(sentences)
+
+
+def own_labels(run: Measures) -> bool:
+    """Whether the classifier's own predictions were taken for right."""
+    return bool(run.manifest["what"]["spec"].get("labels") == "predicted")
+
+
+def _found(run: Measures, measured: RowMeasures) -> str:
+    """The first sentence: what a row found, with its interval."""
+    row = measured.row
+    few = "one pixel" if row.pixels == 1 else f"up to {number(row.pixels)} pixels"
+    change = f"Changing {few}{' at random' if row.attack == 'random' else ''}"
+    interval = f"95{SPACE}% interval {percent_range(row.interval)}"
+    rate = f"({percent(row.success_rate or 0.0)}, {interval})"
+    right = "" if own_labels(run) else " it gets right"
+    if row.goal == "targeted":
+        wrong = {"random": "a wrong class drawn at random", "least-likely": "its least likely class"}
+        goal = wrong.get(run.targets, "a given wrong class")
+        if not row.successes:
+            return f"{change} turned no image into {goal} in {plural(row.n, 'try', 'tries')} {rate}"
+        return f"{change} turns an image into {goal} in {_of(row.successes, row.n)} {_tries(row.n)} {rate}"
+    if row.goal == DERIVED:
+        right = right.replace(" it ", " this classifier ")
+        if not row.successes:
+            return f"{change} turned {_of(0, row.n)} {_images(row.n)}{right} into any wrong class {rate}"
+        return (
+            f"{change} turns {_of(row.successes, row.n)} {_images(row.n)}{right} into at least one wrong class {rate}"
+        )
+    if not row.successes:
+        any_of = "the only image" if row.n == 1 else f"any of {count(row.n)} images"
+        return f"{change} did not fool this classifier on {any_of}{right} {rate}"
+    return f"{change} fools this classifier on {_of(row.successes, row.n)} {_images(row.n)}{right} {rate}"
+
+
+def _images(n: int) -> str:
+    return "image" if n == 1 else "images"
+
+
+def _tries(n: int) -> str:
+    return "try" if n == 1 else "tries"
+
+
+def _of(successes: int, n: int) -> str:
+    """``7 of 30``, ``none of 30``, ``all of 30``; of a single one ``1 of 1`` or ``0 of 1``."""
+    if n > 1 and successes in (0, n):
+        return f"{'all' if successes else 'none'} of {count(n)}"
+    return f"{count(successes)} of {count(n)}"
+
+
+def _baseline(run: Measures, measured: RowMeasures) -> str:
+    """``; random pixels with as many questions fool 5``; nothing without a baseline that has ended units."""
+    row = measured.row
+    other = next((r.row for r in run.rows if r.row.attack != row.attack and r.row.pixels == row.pixels), None)
+    if other is None or not other.n:
+        return ""
+    if other.n != row.n:
+        amount = f"{_of(other.successes, other.n)} so far"
+    elif other.successes == other.n > 1:
+        amount = f"all {count(other.n)}"
+    else:
+        amount = count(other.successes) if other.successes else "none"
+    verb = {"targeted": "succeed in", DERIVED: "turn"}.get(row.goal, "fool")
+    return f"; random pixels with as many questions {verb} {amount}"
+
+
+def _more(rows: list[RowMeasures]) -> str:
+    """``With up to three pixels it is all of 30, with up to five all of 30``."""
+    parts = []
+    for place, row in enumerate(each.row for each in rows):
+        unit = "" if place else " pixels it is"
+        parts.append(f"with up to {number(row.pixels)}{unit} {_of(row.successes, row.n)}")
+    text = listed(parts)
+    return text[0].upper() + text[1:]
