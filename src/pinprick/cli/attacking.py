@@ -56,8 +56,10 @@ def _run(spec: Spec, as_json: bool) -> int:
         with _Live(console) as live:
             try:
                 result = run(spec, listener=live.listener())
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as stop:
                 live.stop()
+                for note in getattr(stop, "__notes__", ()):
+                    say(note)
                 where = (
                     f"; the same command continues in {spec.out}" if spec.out else " (nothing is kept without --out)"
                 )

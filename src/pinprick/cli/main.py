@@ -6,19 +6,25 @@ from pinprick.cli.interrupts import ending_at_once
 
 
 def main() -> None:
-    """Run the command line; errors go to stderr, exit codes are 0, 2 (bad input), 3 (failed units), 130 (Ctrl-C)."""
+    """Run the command line; errors go to stderr, exit codes as follows.
+
+    0 done, 2 bad input, 3 failed units, 130 Ctrl-C, 141 the reader of a pipe has gone.
+    """
     with ending_at_once():
         import sys
 
         from pinprick.cli.app import app
-        from pinprick.cli.console import say
+        from pinprick.cli.console import results_to_stdout, say
         from pinprick.cli.memory import keep_freed_memory
         from pinprick.errors import PinprickError
 
         keep_freed_memory()
         try:
-            app()
+            with results_to_stdout():
+                app()
         except PinprickError as error:
+            for note in getattr(error, "__notes__", ()):
+                say(note)
             say(f"error: {error}")
             sys.exit(error.exit_code)
 

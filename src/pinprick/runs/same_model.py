@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pinprick.errors import InputError
 from pinprick.runs.clean import CLEAN_SCHEMA
+from pinprick.runs.files import whole_file
 
 SAME = 1e-4
 """Largest change of a score, relative to the spread of its row, under the same versions on the same machine."""
@@ -90,7 +91,11 @@ def read_clean(folder: Path | None) -> pa.Table | None:
 
 
 def write_clean(folder: Path, table: pa.Table) -> None:
-    """Write the unchanged images' scores, atomically."""
-    part = folder / "clean.parquet.part"
-    pq.write_table(table, part, compression="zstd")
-    part.replace(folder / "clean.parquet")
+    """Write the unchanged images' scores, atomically.
+
+    Raises
+    ------
+    InputError : the file cannot be written.
+    """
+    with whole_file(folder / "clean.parquet") as file:
+        pq.write_table(table, file, compression="zstd")
