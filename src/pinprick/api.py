@@ -14,11 +14,12 @@ from pinprick.attacks.arguments import eight_bit
 from pinprick.data.image_set import ImageSet
 from pinprick.data.sets import load_images
 from pinprick.errors import InputError
+from pinprick.runs.ready import load_spec_target
 from pinprick.runs.result import Listener, RunResult
 from pinprick.runs.run import run
 from pinprick.runs.spec import make_spec
 from pinprick.targets.base import Target
-from pinprick.targets.loading import as_target, load_target
+from pinprick.targets.loading import as_target
 
 Model = str | Target | nn.Module | Callable[[torch.Tensor], Any]
 Images = str | ImageSet | tuple[torch.Tensor | NDArray[Any], Any]
@@ -36,7 +37,7 @@ def attack(model: Model, images: Images, *, say: Callable[[str], None] | None = 
     say : called with each warning and decision; by default they go to the logger ``pinprick``, which shows warnings.
     options : as on the command line, with underscores: ``attack``, ``pixels`` (a number or several), ``goal``,
         ``targets``, ``limit``, ``first``, ``budget``, ``stop``, ``baseline``, ``seed``, ``device``, ``batch_size``,
-        ``outputs``, ``normalize``, ``labels``, ``out``, ``save_images`` …
+        ``outputs``, ``normalize``, ``labels``, ``out``, ``save_images``, ``trust_pickle`` …
 
     Returns
     -------
@@ -54,10 +55,13 @@ def attack(model: Model, images: Images, *, say: Callable[[str], None] | None = 
                 raise InputError(option, "the images are given, and used as they are", "Leave it out, or give a path.")
     source = images if isinstance(images, str) else "given in Python"
     spec = make_spec({"model": model if isinstance(model, str) else "given in Python", "data": source} | options)
-    # The order that the weights state holds, unless another is asked for.
-    order = spec.channel_order if "channel_order" in spec.model_fields_set else None
-    make: Callable[..., Target] = load_target if isinstance(model, str) else as_target
-    target = make(model, outputs=spec.outputs, device=spec.device, normalize=spec.normalize, order=order)
+    if isinstance(model, str):
+        target = load_spec_target(spec)
+    else:
+        if spec.trust_pickle:
+            raise InputError("trust_pickle", "the model is given, and no file is loaded", "Leave it out.")
+        order = spec.channel_order if "channel_order" in spec.model_fields_set else None
+        target = as_target(model, outputs=spec.outputs, device=spec.device, normalize=spec.normalize, order=order)
     if isinstance(images, str):
         chosen = load_images(images, classes=spec.classes, resize=spec.resize, crop=spec.crop)
     else:

@@ -142,7 +142,7 @@ def test_ctrl_c_stores_what_has_ended_says_how_to_go_on_and_exits_130(user: Path
         (("--model", "model.py:net", "--out", "images"), "holds other files"),
         (("--model", "missing.py:net"), "there is no file missing.py"),
         (("--model", "no_such_package.module:net"), "No module named 'no_such_package'"),
-        (("--model", "weights.pt"), "a pickle"),
+        (("--model", "weights.pt"), "there is no file 'weights.pt'"),
         (("--model", "alconv-cifar10"), "alconv-cifar10"),
         (("--model", "lenet:none.safetensors"), "no such file"),
         (("--model", "model.py:net", "--data", "nowhere"), "nowhere"),

@@ -15,6 +15,10 @@ def attack(
         str | None,
         typer.Option(help="Shipped name, net:weights.safetensors, file.py:function or package.module:function."),
     ] = None,
+    trust_pickle: Annotated[
+        bool | None,
+        typer.Option("--trust-pickle", help="Load a pickled --model (net.pt), which can run any code."),
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Image set: name, folder, Parquet file, hf:owner/name.")] = None,
     image: Annotated[str | None, typer.Option(help="One image file; implies --labels predicted.")] = None,
     attack: Annotated[str | None, typer.Option(help="one-pixel (default) or random.")] = None,

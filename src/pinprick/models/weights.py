@@ -19,6 +19,7 @@ from torch import nn
 
 from pinprick.errors import InputError
 from pinprick.models.blocks import Shape
+from pinprick.models.pickles import read_state_dict
 from pinprick.models.registry import build_net, net_spec
 
 _KEY = "pinprick"
@@ -187,6 +188,11 @@ def _read(path: Path, net: str | None, *, tensors: bool = False) -> tuple[Card, 
         if net is not None and card.net != net:
             raise InputError(what, f"they are of network {card.net!r}", f"Write {card.net}:{path}.")
         return card, values
+    return _usual_card(net, what), values
+
+
+def _usual_card(net: str | None, what: str) -> Card:
+    """The card of weights that do not have one: what the weights of ``net`` usually take."""
     spec = net_spec(net) if net is not None else None
     if net is None or spec is None or spec.shape is None or spec.classes is None:
         raise InputError(
@@ -194,8 +200,7 @@ def _read(path: Path, net: str | None, *, tensors: bool = False) -> tuple[Card, 
             "the file does not state its classes, image shape and preprocessing",
             "Use weights written by `pinprick train`, or give a factory (file.py:function).",
         )
-    card = Card(net=net, classes=spec.classes, shape=spec.shape, mean=spec.mean, std=spec.std, order=spec.order)
-    return card, values
+    return Card(net=net, classes=spec.classes, shape=spec.shape, mean=spec.mean, std=spec.std, order=spec.order)
 
 
 def load_net(path: Path, net: str | None = None) -> tuple[nn.Module, Card]:
@@ -208,7 +213,26 @@ def load_net(path: Path, net: str | None = None) -> tuple[nn.Module, Card]:
     InputError : as :func:`read_card`; the tensors are not those of the network, or hold NaN or infinity.
     """
     card, tensors = _read(path, net, tensors=True)
+    return _built(card, tensors, f"weights {str(path)!r}"), card
+
+
+def load_state(path: Path, net: str, *, trusted: bool = False) -> tuple[nn.Module, Card]:
+    """As :func:`load_net`, from a state dict that torch.save has written: no card, so ``net`` states what it takes.
+
+    Raises
+    ------
+    InputError : as :func:`load_net`, and as :func:`pinprick.models.pickles.read_state_dict`.
+    """
     what = f"weights {str(path)!r}"
+    net_spec(net)
+    stored = read_state_dict(path, what, trusted=trusted)
+    card = _usual_card(net, what)
+    tensors = {name: value.float() if value.is_floating_point() else value for name, value in stored.items()}
+    return _built(card, tensors, what), card
+
+
+def _built(card: Card, tensors: dict[str, torch.Tensor], what: str) -> nn.Module:
+    """The network of a card with these values, in evaluation mode."""
     try:
         # Without memory and random numbers first: a header that asks for a huge network is refused, not allocated.
         with torch.device("meta"):
@@ -239,7 +263,7 @@ def load_net(path: Path, net: str | None = None) -> tuple[nn.Module, Card]:
         if name.endswith(_COUNTER):
             value.zero_()
     module.load_state_dict(tensors, strict=False)
-    return module.eval(), card
+    return module.eval()
 
 
 def _tensor_text(value: torch.Tensor) -> str:

@@ -20,6 +20,7 @@ def load_spec_target(spec: Spec) -> Target:
         device=spec.device,
         normalize=spec.normalize,
         order=spec.channel_order if "channel_order" in spec.model_fields_set else None,
+        trust_pickle=spec.trust_pickle,
     )
 
 

@@ -36,6 +36,7 @@ _HOW = {
     "save_images",
     "retry_failed",
     "model",
+    "trust_pickle",
     "data",
     "device",
     "outputs",
@@ -75,6 +76,7 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=())
 
     model: str
+    trust_pickle: StrictBool = False
     data: str
     attack: str = "one-pixel"
     pixels: tuple[int, ...] = (1,)

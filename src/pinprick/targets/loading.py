@@ -16,13 +16,16 @@ import torch
 from torch import nn
 
 from pinprick.errors import InputError, UnknownNameError, one_line
+from pinprick.models.pickles import is_pickle_name, load_pickled
 from pinprick.models.preprocessing import Preprocess, parse_normalisation
+from pinprick.models.registry import net_names
 from pinprick.models.shipped import load_shipped, shipped
-from pinprick.models.weights import Card, load_net
+from pinprick.models.weights import Card, load_net, load_state
 from pinprick.targets.base import Outputs, Target
 from pinprick.targets.callable_target import CallableTarget
 from pinprick.targets.torch_target import TorchTarget, choose_device
 
+_FOREIGN = (".onnx", ".h5", ".keras", ".tflite", ".pb", ".joblib")
 _FORMS = "Write a shipped name, [net:]weights.safetensors, file.py:function or package.module:function."
 
 
@@ -33,6 +36,7 @@ def load_target(
     device: str = "auto",
     normalize: str | None = None,
     order: str | None = None,
+    trust_pickle: bool = False,
 ) -> Target:
     """The target that ``model`` names.
 
@@ -41,7 +45,10 @@ def load_target(
     model : a shipped name (``allconv-cifar10``), ``net:weights.safetensors`` (``net:`` may be left out where
         the file states its network, as those of `pinprick train` do), or a factory, ``file.py:function`` or
         ``package.module:function``: a function without arguments that returns a torch module, a target, or a function
-        from images ``(N, C, H, W)`` float in [0, 1] to scores.
+        from images ``(N, C, H, W)`` float in [0, 1] to scores. ``net:state.pt`` is a state dict of torch.save, for
+        networks whose usual preprocessing is known; with ``trust_pickle``, ``net.pt`` is a whole module, pickled or
+        TorchScript.
+    trust_pickle : load such a file although it can run any code. State dicts do not need it.
     normalize : mean and standard deviation inside the target, by name or as numbers (see
         :func:`pinprick.models.preprocessing.parse_normalisation`); None keeps what the weights state, and passes
         images in [0, 1] to modules from factories.
@@ -56,25 +63,43 @@ def load_target(
     left, colon, right = model.rpartition(":")
     if colon and not (left and right):
         raise InputError(f"--model {model}", "nothing on one side of the colon", _FORMS)
+    path = Path(right).expanduser()
+    pickled = is_pickle_name(path) and model not in shipped()
+    if trust_pickle and not pickled:
+        raise InputError("--trust-pickle", f"{model!r} is no pickle, by its name", "Leave it out.")
+    if pickled and colon:
+        return _from_weights(*load_state(path, left, trusted=trust_pickle), left, outputs, device, normalize, order)
+    if pickled:
+        made = _module_in(path, model, trust_pickle)
+        return as_target(made, outputs=outputs, device=device, normalize=normalize, order=order, name=path.name)
+    if path.suffix == ".safetensors":
+        net, card = load_net(path, left or None)
+        return _from_weights(net, card, left or card.net, outputs, device, normalize, order)
     if not colon:
-        if model.endswith(".safetensors"):
-            net, card = load_net(Path(model))
-            return _from_weights(net, card, card.net, outputs, device, normalize, order)
-        if model.endswith(".py"):
+        if path.suffix == ".py":
             raise InputError(f"--model {model}", "no function named", f"Write {model}:function.")
-        if model not in shipped() and Path(model).suffix in (".pt", ".pth", ".pkl", ".ckpt"):
-            raise InputError(
-                f"--model {model}",
-                "a pickle, which can run any code when it is loaded",
-                "Save the weights as safetensors, or give a factory (file.py:function).",
-            )
+        if path.suffix.lower() in _FOREIGN:
+            right = "Give a function from images to scores that runs it (file.py:function)."
+            raise InputError(f"--model {model}", "a model of something else than torch", right)
         return _from_weights(*load_shipped(model), model, outputs, device, normalize, order)
-    if right.endswith(".safetensors"):
-        return _from_weights(*load_net(Path(right), left), left, outputs, device, normalize, order)
     factory = _factory(model, left, right)
     # A module that the file has made already is as good as a function that makes one.
     made = factory if isinstance(factory, nn.Module) else _call(model, factory)
     return as_target(made, outputs=outputs, device=device, normalize=normalize, order=order, name=right, source=model)
+
+
+def _module_in(path: Path, model: str, trusted: bool) -> nn.Module:
+    """The module in a pickle or a TorchScript archive."""
+    what = f"--model {model}"
+    made = load_pickled(path, what, trusted=trusted)
+    if isinstance(made, nn.Module):
+        return made
+    wrong = f"it holds a {type(made).__name__}, no module"
+    if isinstance(made, dict):
+        nets = ", ".join(net_names())
+        right = f"For a state dict say of which network: NET:{model} ({nets}), or give a factory (file.py:function)."
+        raise InputError(what, wrong, right)
+    raise InputError(what, wrong, "Save a torch module, or give a factory (file.py:function).")
 
 
 def as_target(

@@ -1,0 +1,159 @@
+"""Files that torch.save and torch.jit.save write: programs as well as data, so that most need the user's trust.
+
+A pickle can run any code while it is read. A TorchScript archive is no pickle of Python's, but a program all the same:
+``torch.from_file`` in it writes to any file, already when it is loaded. Only a plain state dict, tensors by name, is
+read without trust, by torch's restricted reader.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pinprick.errors import InputError, one_line
+
+PICKLE_SUFFIXES = (".pt", ".pth", ".pt2", ".pkl", ".pickle", ".ckpt", ".bin")
+"""What files of torch.save and torch.jit.save usually end in."""
+
+_FIRST_SAFE_TORCH = (2, 10)
+"""Below, torch.load(weights_only=True) could be made to run code (CVE-2025-32434, CVE-2026-24747)."""
+_OTHERWISE = "save the weights as safetensors (safetensors.torch.save_file), or give a factory (file.py:function)."
+_TRUST = f"If you trust whoever made it, add --trust-pickle; otherwise {_OTHERWISE}"
+_NOT_HERE = re.compile(r"GLOBAL ([\w.]+)")
+
+
+def is_pickle_name(path: Path) -> bool:
+    """Does the name end like that of a file that torch.save or torch.jit.save wrote?"""
+    return path.suffix.lower() in PICKLE_SUFFIXES
+
+
+def load_pickled(path: Path, what: str, *, trusted: bool) -> Any:
+    """What a pickle or a TorchScript archive holds, on the CPU; ``what`` is how errors call it.
+
+    The folder of the file and the current one are put on Python's path, since a pickle holds the names of its classes
+    and not the classes.
+
+    Raises
+    ------
+    InputError : no such file, it is not ``trusted``, or loading it raised.
+    """
+    members = _members(path, what)
+    script = any(name.endswith("/constants.pkl") for name in members)
+    if any(name.endswith("/archive_format") for name in members):
+        right = "Give a factory (file.py:function) that returns torch.export.load(...).module()."
+        raise InputError(what, "a program of torch.export", right)
+    if not trusted:
+        kind = (
+            "a TorchScript archive, a program that can write to any file when it is loaded"
+            if script
+            else "a pickle, which can run any code when it is loaded"
+        )
+        raise InputError(what, kind, _TRUST)
+    for folder in (Path.cwd(), path.resolve().parent):
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+    try:
+        with warnings.catch_warnings():
+            # That TorchScript, and some ways to pickle, are of yesterday is nothing that the user can mend here.
+            warnings.simplefilter("ignore")
+            if script:
+                return torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+            return torch.load(path, weights_only=False, map_location="cpu")
+    except (Exception, SystemExit) as error:
+        names = isinstance(error, AttributeError | ImportError)
+        right = (
+            "A pickle names its classes only: put the Python file that defines them beside it, or give a factory "
+            "(file.py:function)."
+            if names
+            else "It may be cut off, or no file of torch.save."
+        )
+        raise InputError(what, f"loading it raised {_short(error)}", right) from error
+
+
+def read_state_dict(path: Path, what: str, *, trusted: bool) -> dict[str, torch.Tensor]:
+    """The tensors of a state dict by name, as ``torch.save(net.state_dict(), path)`` writes them.
+
+    A dictionary that holds it under ``state_dict``, as checkpoints do, is read too. Without ``trusted`` no code of the
+    file is run: torch's restricted reader takes tensors only.
+
+    Raises
+    ------
+    InputError : no such file, or it is damaged or holds something else; not ``trusted``, and the torch that is
+        installed, or the form of the file, cannot be read safely.
+    """
+    loaded = load_pickled(path, what, trusted=True) if trusted else _restricted(path, what)
+    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, dict) or not loaded:
+        raise InputError(what, f"it holds a {type(loaded).__name__}, no state dict", "Save net.state_dict().")
+    for name, value in loaded.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise InputError(
+                what, f"entry {str(name)[:80]!r} is a {type(value).__name__}, no tensor", "Save net.state_dict()."
+            )
+        if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
+            raise InputError(what, f"tensor {name!r} is of a kind that is not read", "Save plain dense tensors.")
+        # A tensor may claim to be larger than what is stored of it, by strides of 0, and would be spread out in use.
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise InputError(what, f"tensor {name!r} is larger than what is stored of it", "Save contiguous tensors.")
+    return loaded
+
+
+def _restricted(path: Path, what: str) -> Any:
+    """Read by torch's restricted reader, from the one form that it reads well."""
+    members = _members(path, what)
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < _FIRST_SAFE_TORCH:
+        safe = ".".join(map(str, _FIRST_SAFE_TORCH))
+        raise InputError(
+            what, f"a pickle, and torch {torch.__version__} does not read these safely", f"Update to {safe}. {_TRUST}"
+        )
+    if not members:
+        raise InputError(what, "a pickle in a form that cannot be read safely (torch before 1.6, or damaged)", _TRUST)
+    if any(name.endswith("/constants.pkl") for name in members):
+        raise InputError(what, "a TorchScript archive, no state dict", "Give it without the network's name.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # torch packs nothing: a packed entry may be of any size once it is unpacked.
+            packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+            if packed:
+                raise zipfile.BadZipFile(f"{packed[0]!r} is packed, which torch does not do")
+            # torch.load does not look at the checksums, and a flipped bit would go into the weights.
+            if (broken := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"wrong checksum of {broken!r}")
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # what a damaged zip or pickle raises depends on the byte that is wrong
+        if named := _NOT_HERE.search(str(error)):
+            raise InputError(what, f"more than a state dict is in it ({named[1]})", _TRUST) from None
+        raise InputError(what, f"cannot be read ({_short(error)})", "It may be damaged; copy it anew.") from None
+
+
+def _members(path: Path, what: str) -> list[str]:
+    """Names of what is in a zip file, none of any other file."""
+    right = "Give a file, or a factory (file.py:function)."
+    if not path.exists():
+        raise InputError(what, f"there is no file {str(path)!r}", right)
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(what, "the file is empty (0 bytes)", right)
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except OSError as error:
+        raise InputError(what, f"cannot be read ({error.strerror or error})", right) from None
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return []
+
+
+def _short(error: BaseException) -> str:
+    """The first sentence of an error, and where in a file of the user's it was raised."""
+    text = re.split(r"\. |\n", one_line(error))[0].rstrip(".")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "torch" not in Path(frame.filename).parts]
+    own = [frame for frame in frames if Path(frame.filename).name != Path(__file__).name]
+    return text[:200] + (f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else "")
