@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -185,7 +184,7 @@ def write_report(
         raise InputError(f"--out {file}", "it is a folder", f"Give a file, such as {file / 'report.html'}.")
     # Everything is read before anything is drawn or written: a mistake in the last folder must not cost minutes.
     runs = [measures(path) for path in paths]
-    names = run_names(paths)
+    names = [words.printable(name) for name in run_names(paths)]
     plots: list[Plot] = []
     pages = []
     with style():
@@ -236,7 +235,7 @@ def _run_page(
     path: Path, name: str, run: Measures, mark: str, pictures: int, several: bool
 ) -> tuple[RunPage, list[Plot]]:
     table = read_outcomes(path)
-    names = tuple(run.class_name(index) for index in range(run.class_count))
+    names = tuple(words.printable(run.class_name(index)) for index in range(run.class_count))
     gallery = make_gallery(run, table, find_originals(path, run.manifest), pictures)
     plots = run_plots(run, names, f"{mark}-" if several else "")
     drawn: dict[str, list[tuple[Plot, Markup]]] = {}
@@ -286,8 +285,7 @@ def _render(pages: list[RunPage], shared: list[tuple[Plot, Markup]]) -> str:
         version=__version__,
         picture_limit=f"{BYTES / 1e6:.0f}{words.SPACE}MB",
     )  # fmt: skip
-    # Control characters and half characters of names are no text, in HTML or elsewhere.
-    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", html)
+    return words.printable(html)
 
 
 def _title(pages: list[RunPage]) -> str:

@@ -19,7 +19,7 @@ from pinprick.runs.summary import Row
 MOST_CLASSES = 20
 """Classes of a matrix; of more, those that take part most often."""
 TOP_PAIRS = 15
-DEEPEST = 62
+DEEPEST = 55
 """Percent of the accent colour behind the highest value of a matrix: the figure on it must stay legible."""
 
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from pinprick.runs.measures import Measures, RowMeasures
 from pinprick.runs.summary import DERIVED
 
 SPACE = "\N{NO-BREAK SPACE}"
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def printable(text: str) -> str:
+    """The text without control characters and half characters, which are no text in HTML or SVG; each becomes ``�``."""
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def percent(share: float) -> str:
