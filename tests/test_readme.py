@@ -121,7 +121,7 @@ def small(line: str, model: str) -> str:
     line = re.sub(r"\bcnn-digits\b", model, line)
     if line.startswith("pinprick train"):
         return f"{line} --epochs 2"
-    if line.startswith("pinprick summary"):
+    if line.startswith(("pinprick summary", "pinprick report")):
         return line
     limit = 2 * SMALL["limit"] if "--limit 40" in line else SMALL["limit"]
     return f"{line} --limit {limit} --budget {SMALL['budget']}"
