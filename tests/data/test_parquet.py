@@ -67,7 +67,7 @@ def test_hidden_labels_are_no_labels(tmp_path: Path) -> None:
         (pa.table({"image": [[1, 2]], "label": [1]}), "column 'image' is list"),
         (pa.table({"image": [{"path": "a.png"}]}), "column 'image' is struct<path: string>"),
         (pa.table({"image": [b"x"], "label": ["cat"]}), "column 'label' is string"),
-        (image_table(FIVE[:2], [0, None]), "column 'label' is int64 with 1 nulls"),
+        (image_table(FIVE[:2], [0, None]), "column 'label' has no label in 1 of its rows, first in row 1"),
         (image_table(FIVE[:1], [3]), "label of 3 .*only 3 class names"),
         (image_table([], []), "no images in it"),
     ],

@@ -70,7 +70,7 @@ def _run(spec: Spec, as_json: bool) -> int:
     else:
         _print(result)
     if result.failed:
-        say(f"{result.failed} units failed, the first with: {result.first_reason}")
+        say(f"{result.failed} unit{'' if result.failed == 1 else 's'} failed, the first with: {result.first_reason}")
     return EXIT_FAILED_UNITS if result.failed else EXIT_DONE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pooch
@@ -62,5 +63,11 @@ def checked(path: Path, md5: str, *, what: str, right: str) -> Path:
 
 
 def _short(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
+    """What an error says; of one that wraps others, as those of requests do, what the innermost says."""
+    inner: object = error
+    while isinstance(inner, BaseException):
+        error, inner = inner, getattr(inner, "reason", inner.args[0] if inner.args else None)
+    # Urllib3 adds itself to the text, as (text, error), and begins with where it came from.
+    said = inner if len(error.args) > 1 and isinstance(inner, str) else error
+    text = re.sub(r"^HTTPS?Connection(Pool)?\(.*?\): ", "", " ".join(str(said).split())) or type(error).__name__
     return text if len(text) <= 200 else text[:200] + " …"

@@ -160,11 +160,13 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 def _labels(file: pq.ParquetFile, column: str, what: str) -> NDArray[np.int64]:
     values = file.read(columns=[column]).column(0)
-    if not pa.types.is_integer(values.type) or values.null_count:
+    right = "Labels are class indices (integers), one a row."
+    if not pa.types.is_integer(values.type):
+        raise InputError(what, f"column {column!r} is {values.type}", right)
+    if values.null_count:
+        row = values.is_null().to_pylist().index(True)
         raise InputError(
-            what,
-            f"column {column!r} is {values.type} with {values.null_count} nulls",
-            "Labels are class indices (integers), one a row.",
+            what, f"column {column!r} has no label in {values.null_count} of its rows, first in row {row}", right
         )
     labels: NDArray[np.int64] = values.to_numpy().astype(np.int64)
     return labels

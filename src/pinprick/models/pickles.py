@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import sys
-import traceback
 import warnings
 import zipfile
 from pathlib import Path
@@ -152,8 +151,5 @@ def _members(path: Path, what: str) -> list[str]:
 
 
 def _short(error: BaseException) -> str:
-    """The first sentence of an error, and where in a file of the user's it was raised."""
-    text = re.split(r"\. |\n", one_line(error))[0].rstrip(".")
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "torch" not in Path(frame.filename).parts]
-    own = [frame for frame in frames if Path(frame.filename).name != Path(__file__).name]
-    return text[:200] + (f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else "")
+    """The first sentence of an error: torch goes on for pages."""
+    return re.split(r"\. |\n", one_line(error))[0].rstrip(".")[:200]

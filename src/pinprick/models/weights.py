@@ -169,6 +169,8 @@ def _read(path: Path, net: str | None, *, tensors: bool = False) -> tuple[Card, 
     """The card, and with ``tensors`` what the file holds, floating point as fp32."""
     what = f"weights {str(path)!r}"
     values: dict[str, torch.Tensor] = {}
+    if path.is_dir():
+        raise InputError(what, "not a safetensors file, but a folder", "Give a safetensors file.")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

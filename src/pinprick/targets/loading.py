@@ -94,7 +94,7 @@ def _module_in(path: Path, model: str, trusted: bool) -> nn.Module:
     made = load_pickled(path, what, trusted=trusted)
     if isinstance(made, nn.Module):
         return made
-    wrong = f"it holds a {type(made).__name__}, no module"
+    wrong = f"it holds a {'dict' if isinstance(made, dict) else type(made).__name__}, no module"
     if isinstance(made, dict):
         nets = ", ".join(net_names())
         right = f"For a state dict say of which network: NET:{model} ({nets}), or give a factory (file.py:function)."
@@ -110,9 +110,11 @@ def as_target(
     normalize: str | None = None,
     order: str | None = None,
     name: str | None = None,
-    source: str = "model",
+    source: str | None = None,
 ) -> Target:
     """A target from a torch module, a target, or a function; the options are those of :func:`load_target`.
+
+    ``source`` is what the user wrote after --model where a factory has made it; None where it is given in Python.
 
     Raises
     ------
@@ -132,9 +134,12 @@ def as_target(
     if callable(made) and not isinstance(made, type):
         _check_inside("function", torch.device("cpu"), device, normalize, order)
         return CallableTarget(made, outputs, name=name, identity=_code_digest(made))
+    kind = "nothing (None)" if made is None else f"a {type(made).__name__}"
+    if source is None:
+        raise InputError("model", kind, "Give a torch module, or a function from images to scores.")
     raise InputError(
         f"--model {source}",
-        f"it returned a {type(made).__name__}",
+        f"it returned {kind}",
         "It should return a torch module, or a function from images to scores.",
     )
 
@@ -210,7 +215,9 @@ def _import(model: str, left: str) -> ModuleType:
     except InputError:
         raise
     except ModuleNotFoundError as error:
-        raise InputError(f"--model {model}", f"cannot import it ({error})", _FORMS) from error
+        itself = error.name is None or f"{left}.".startswith(f"{error.name}.")
+        right = _FORMS if itself else f"Install {error.name}, or mend the import."
+        raise InputError(f"--model {model}", f"cannot import it ({error})", right) from error
     except (Exception, SystemExit) as error:
         raise InputError(f"--model {model}", f"importing it raised {_where(error)}", "Mend the file.") from error
 
@@ -221,16 +228,25 @@ def _call(model: str, factory: Callable[[], Any]) -> Any:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        raise InputError(
-            f"--model {model}", f"calling it raised {_where(error)}", "It is called without arguments."
-        ) from error
+        right = (
+            "Paths in it are relative to where you are."
+            if isinstance(error, FileNotFoundError)
+            else "It is called without arguments."
+        )
+        raise InputError(f"--model {model}", f"calling it raised {_where(error)}", right) from error
 
 
 def _where(error: BaseException) -> str:
-    """``ValueError: bad (file.py, line 3)`` of the innermost frame."""
-    frames = traceback.extract_tb(error.__traceback__)
+    """``ValueError: bad (file.py, line 3)`` of the innermost frame that is not of Python's or of a package."""
+    if isinstance(error, SyntaxError):  # it says where by itself
+        return one_line(error)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if not _is_installed(frame.filename)]
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return one_line(error) + place
+
+
+def _is_installed(file: str) -> bool:
+    return file.startswith("<") or not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
 
 
 def _code_digest(function: Callable[..., Any]) -> str:

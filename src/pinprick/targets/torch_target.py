@@ -191,6 +191,9 @@ def choose_device(device: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
+    except RuntimeError:
+        raise InputError("--device", f"torch knows no {device!r}", "Give auto, cpu, cuda, cuda:1 and so on.") from None
+    try:
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise InputError("--device", f"{device!r} cannot be used ({str(error).splitlines()[0]})", "Try cpu.") from None

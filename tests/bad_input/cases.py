@@ -1,0 +1,8 @@
+"""All cases of bad input, in the order of docs/errors.md."""
+
+from __future__ import annotations
+
+from tests.bad_input import cases_images, cases_models, cases_runs
+from tests.bad_input.case import Section
+
+SECTIONS: tuple[Section, ...] = (*cases_images.SECTIONS, *cases_models.SECTIONS, *cases_runs.SECTIONS)
