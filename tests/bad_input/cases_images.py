@@ -61,8 +61,7 @@ def classes(*names: str) -> Callable[[Path], None]:
 
 IMAGES = Section(
     "Images",
-    "Gray and RGB images of 8 bits a channel are read as they are; the last rows say what is converted, the others what "
-    "is\nrefused.",
+    "Gray and RGB images of 8 bits a channel are read as they are, the last five rows converted, the others refused.",
     (
         Case("a file of 0 bytes", OWN, one(b"")),
         Case("a PNG that is cut off", OWN, one(png(photo(0, 64, 64))[:2000])),
