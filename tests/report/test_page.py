@@ -151,6 +151,9 @@ def test_a_derived_run_that_was_stopped_within_its_first_images(tmp_path: Path) 
     stopped_run(tmp_path / "run", 2, limit=4, goal="untargeted-derived", baseline="none")
     page = report_of(tmp_path / "run", out=tmp_path)
     check_ids(page)
+    left_out = measures(tmp_path / "run").rows[0].left_out
+    assert left_out > 0
+    assert f"Images with targets still to come are left out: {left_out} image" in page.text
     assert page.all("li", class_="card")
 
 

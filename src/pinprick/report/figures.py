@@ -35,16 +35,19 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule", PAPER: "--paper", B
 MOST_CELLS = 64
 """Cells of a map a side; larger images are counted in blocks."""
 LONGEST_NAME = 24
+DASHES = ("solid", (0, (4, 2)), (0, (1, 1.4)), (0, (6, 1.6, 1, 1.6)))
+BROKEN = 1
+"""The dashes of a baseline."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve of a figure of success against budget."""
+    """A curve of a figure of success against budget; ``dashes`` is a place in :data:`DASHES`."""
 
     label: str
     curve: BudgetCurve
     colour: str
-    dashed: bool = False
+    dashes: int = 0
     band: bool = True
 
 
@@ -103,13 +106,13 @@ def _share_axis(axes: Axes) -> None:
 
 def budget_figure(lines: Sequence[Line], title: str, *, unit: str = "image") -> Figure:
     """Share fooled within so many questions; steps, each with its pointwise 95 % band."""
-    figure, axes = _figure(3.5, 2.7)
+    few = len(lines) <= 2
+    figure, axes = _figure(3.5, 2.7) if few else _figure(5.2, 3.2 + 0.1 * len(lines))
     end = max((line.curve.budgets[-1] for line in lines if line.curve.n), default=10)
     for line in lines:
         curve = line.curve
         if not curve.n:
             continue
-        dashes = (0, (4, 2)) if line.dashed else "solid"
         if line.band:
             axes.fill_between(
                 curve.budgets, curve.low, curve.high, step="post", color=line.colour, alpha=0.14, linewidth=0
@@ -121,7 +124,7 @@ def budget_figure(lines: Sequence[Line], title: str, *, unit: str = "image") -> 
             color=line.colour,
             label=line.label,
             linewidth=1.8,
-            linestyle=dashes,
+            linestyle=DASHES[line.dashes % len(DASHES)],
         )
     axes.set_xscale("log")
     axes.set_xlim(1, max(end, 10))
@@ -130,8 +133,11 @@ def budget_figure(lines: Sequence[Line], title: str, *, unit: str = "image") -> 
     _share_axis(axes)
     axes.set_xlabel(f"questions a{'n' if unit[0] in 'aeiou' else ''} {unit}")
     axes.set_title(title)
-    if any(line.curve.n for line in lines):
+    if few and any(line.curve.n for line in lines):
         axes.legend(loc="upper left", fontsize=8, handlelength=2.2, borderaxespad=0.2)
+    elif not few:
+        # Curves begin low at the left, so that two names find room there; more are put underneath.
+        figure.legend(loc="outside lower left", ncols=2, fontsize=8, handlelength=2.2)
     return figure
 
 

@@ -85,6 +85,11 @@ class RunPage:
         return sorted(self.run.rows, key=lambda each: each.row.pixels)
 
     @property
+    def left_out(self) -> int:
+        """Images that a derived row leaves out because targets are still to come; of the row with the most."""
+        return max((each.left_out for each in self.run.rows), default=0)
+
+    @property
     def labels_only(self) -> bool:
         """Whether the classifier gives labels, so that there are no confidences."""
         return bool(self.run.manifest["what"]["target"].get("outputs") == "labels")

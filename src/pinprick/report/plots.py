@@ -9,7 +9,7 @@ from typing import Literal
 from matplotlib.figure import Figure
 
 from pinprick.report import figures
-from pinprick.report.figures import ACCENT, BASELINE, SERIES, Line
+from pinprick.report.figures import ACCENT, BASELINE, BROKEN, SERIES, Line
 from pinprick.report.tables import chosen_classes
 from pinprick.report.words import count, percent, pixels_text, plural
 from pinprick.runs.measures import Measures, RowMeasures
@@ -74,9 +74,11 @@ def side_by_side(runs: Sequence[tuple[str, Measures]]) -> list[Plot]:
         # With more than three runs the baselines would be a thicket.
         for place, name, own, other in members:
             colour = SERIES[place % len(SERIES)]
-            lines.append(Line(figures.short(name), own.budget, colour, band=len(members) <= 3))
+            # Colours come round again after the last; the dashes then are others.
+            dashes = place // len(SERIES)
+            lines.append(Line(figures.short(name), own.budget, colour, dashes, band=len(members) <= 3))
             if other is not None and len(members) <= 3:
-                lines.append(Line(f"{figures.short(name)}, random", other.budget, colour, dashed=True, band=False))
+                lines.append(Line(f"{figures.short(name)}, random", other.budget, colour, BROKEN, band=False))
         title = f"{pixels_text(pixels)}, {goal}"
         ends = "; ".join(f"{name}: {_end(own)}" for _, name, own, _ in members)
 
@@ -119,7 +121,7 @@ def _budget(run: Measures, own: RowMeasures, other: RowMeasures | None, name: st
     lines = [Line(own.row.attack, own.budget, ACCENT)]
     text = f"{own.row.attack}: {_end(own)}"
     if other is not None:
-        lines.append(Line(f"{other.row.attack} (baseline)", other.budget, BASELINE, dashed=True))
+        lines.append(Line(f"{other.row.attack} (baseline)", other.budget, BASELINE, BROKEN))
         text += f"; {other.row.attack}: {_end(other)}"
     title = pixels_text(own.row.pixels)
     return Plot(
