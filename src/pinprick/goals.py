@@ -16,6 +16,10 @@ Scores = NDArray[np.floating]
 """Raw scores ``(N, K)`` or ``(K,)``: float32, or float64 where the classifier gives that."""
 
 
+TINY = 1e-300
+"""In place of a probability of 0 where its logarithm is taken."""
+
+
 @dataclass(frozen=True)
 class Goal:
     """Leave the label (untargeted), reach ``target`` (targeted), or push the label's probability under ``bound``."""
@@ -80,6 +84,24 @@ class GoalRows:
         wanted = np.where(targeted, self.targets, self.labels)
         return np.where(targeted, -1.0, 1.0) * _of_class(probabilities, wanted)
 
+    def margin(self, scores: Scores, probabilities: NDArray[np.float64], *, logits: bool) -> NDArray[np.float64]:
+        """How far the goal is in log odds, ``(N,)``; under 0 it is met.
+
+        The label's (or the foremost other) log probability less that of the foremost other class (or the target's); of
+        a goal to reduce, log f_y less the log of its bound. With ``logits`` taken from the scores themselves, which
+        tell more than probabilities that are all but 0 or 1.
+        """
+        values = scores.astype(np.float64) if logits else np.log(np.maximum(probabilities, TINY))
+        targeted = self.targets >= 0
+        wanted = np.where(targeted, self.targets, self.labels)
+        own = _of_class(values, wanted, -np.inf)
+        others = values.copy()
+        inside = np.flatnonzero(wanted < values.shape[1])
+        others[inside, wanted[inside]] = -np.inf
+        gap = np.where(targeted, -1.0, 1.0) * (own - others.max(axis=1))
+        under = np.log(np.maximum(_of_class(probabilities, self.labels), TINY)) - np.log(np.maximum(self.bounds, TINY))
+        return np.where(np.isnan(self.bounds), gap, under)
+
     def met(self, scores: Scores, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether the goal is reached, ``(N,)``: decided by the argmax of the raw scores (first class on a tie).
 
@@ -93,14 +115,14 @@ class GoalRows:
         return done
 
 
-def _of_class(probabilities: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Of each row the probability of one class, ``(N,)``; 0 for a class that the rows do not reach.
+def _of_class(values: NDArray[np.float64], classes: NDArray[np.int64], missing: float = 0.0) -> NDArray[np.float64]:
+    """Of each row the value of one class, ``(N,)``; ``missing`` for a class that the rows do not reach.
 
     Rows made of labels whose number is not known reach as far as the labels that have shown up.
     """
-    reached = classes < probabilities.shape[1]
-    found = probabilities[np.arange(len(classes)), np.where(reached, classes, 0)]
-    return np.where(reached, found, 0.0)
+    reached = classes < values.shape[1]
+    found = values[np.arange(len(classes)), np.where(reached, classes, 0)]
+    return np.where(reached, found, missing)
 
 
 def softmax(logits: Scores) -> NDArray[np.float64]:

@@ -120,7 +120,11 @@ class _Loop:
         bad: NDArray[np.bool_] = np.logical_not(np.isfinite(scores).all(axis=1))
         safe = np.where(bad[:, None], 0, scores)
         probabilities = self.meter.target.probabilities(safe)
-        fitness = np.where(bad, np.inf, goals.fitness(probabilities))
+        if self.search is not None and self.search.objective == "margin":
+            told = goals.margin(safe, probabilities, logits=self.meter.target.outputs == "logits")
+        else:
+            told = goals.fitness(probabilities)
+        fitness = np.where(bad, np.inf, told)
         hits: NDArray[np.bool_] = goals.met(safe, probabilities) & ~bad
         return fitness, hits
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,9 @@ class Search(ABC):
     pixels : entries of a candidate.
     """
 
+    objective: ClassVar[Literal["fitness", "margin"]] = "fitness"
+    """What it is told: the paper's fitness (a probability), or how far the goal is in log odds (under 0 it is met)."""
+
     def __init__(self, places: int, shape: tuple[int, int, int], pixels: int) -> None:
         self.places, self.shape, self.pixels = places, shape, pixels
 
@@ -49,7 +53,7 @@ class Search(ABC):
 
     @abstractmethod
     def tell(self, fitness: NDArray[np.float64]) -> None:
-        """Fitness ``(N,)`` of the candidates asked last, lower is better."""
+        """Fitness or margin ``(N,)`` of the candidates asked last (see :attr:`objective`), lower is better."""
 
     @abstractmethod
     def exhausted(self, place: int) -> bool:

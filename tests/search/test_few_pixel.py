@@ -1,0 +1,134 @@
+"""The few-pixel search: within the image, never twice the same, the same for every order, and better than chance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pinprick.attacks.few_pixel import FewPixels
+from pinprick.attacks.random_pixels import RandomPixels
+from pinprick.data.digits import digits
+from pinprick.goals import Goal, GoalRows, softmax
+from pinprick.search.few_pixel import FewPixel
+from tests.conftest import digits_target, random_images
+
+SEED = "0123456789abcdef" * 2
+
+
+def everything(search: FewPixel, questions: int, value: np.random.Generator) -> np.ndarray:
+    """Rows, columns and colours ``(n, d, 2 + C)`` of what a search asks when it is told noise."""
+    asked: list[np.ndarray] = []
+    count = 0
+    while count < questions and not search.exhausted(0):
+        part = search.ask(np.array([questions - count]))
+        count += len(part.edits)
+        if not len(part.edits):
+            continue
+        edits = part.edits
+        asked.append(np.concatenate([edits.rows[..., None], edits.columns[..., None], edits.colours], -1))
+        search.tell(value.normal(size=len(edits)))
+    return np.concatenate(asked)
+
+
+@given(
+    st.sampled_from([(1, 8, 8), (3, 8, 13), (3, 32, 32), (1, 40, 9), (3, 70, 64)]),
+    st.integers(1, 5),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=25, deadline=None)
+def test_it_asks_within_the_image_and_never_the_same_twice(shape: tuple[int, int, int], pixels: int, seed: int) -> None:
+    search = FewPixel(1, shape, pixels)
+    search.start(0, f"{seed:032x}")
+    found = everything(search, 300, np.random.default_rng(seed))
+    assert (found[..., 0] < shape[1]).all()
+    assert (found[..., 1] < shape[2]).all()
+    assert set(np.unique(found[..., 2:])) <= {0, 255}
+    assert len({np.unique(one, axis=0).tobytes() for one in found}) == len(found)
+    assert pixels == 1 or len(found) == 300
+
+
+def test_of_one_pixel_it_tries_every_corner_of_the_colours_once_and_ends() -> None:
+    search = FewPixel(1, (1, 8, 9), 1)
+    search.start(0, SEED)
+    assert len(everything(search, 10_000, np.random.default_rng(0))) == 8 * 9 * 2
+    assert search.exhausted(0)
+
+
+def test_a_limit_ends_it() -> None:
+    search = FewPixel(1, (3, 32, 32), 3, limit=130)
+    search.start(0, SEED)
+    assert len(everything(search, 10_000, np.random.default_rng(0))) == 130
+
+
+def test_with_enough_questions_one_pixel_is_exact_over_the_corners() -> None:
+    target, images = digits_target(), digits("test").stack(range(25))
+    labels = target.scores(target.images(images)).argmax(1)
+    can = []
+    for image, label in zip(images, labels, strict=True):
+        tried = np.repeat(image[None], 128, axis=0)
+        for place in range(64):
+            tried[2 * place, 0, place // 8, place % 8] = 0
+            tried[2 * place + 1, 0, place // 8, place % 8] = 255
+        can.append(bool((target.scores(target.images(tried)).argmax(1) != label).any()))
+    found = FewPixels()(target, images, labels=labels, budget=129)
+    assert [outcome.status == "fooled" for outcome in found] == can
+    assert 0 < sum(can) < 25
+
+
+@pytest.mark.parametrize("goal", [Goal(), Goal("targeted", 3)])
+@pytest.mark.parametrize("pixels", [1, 3])
+def test_order_and_company_change_no_outcome(goal: Goal, pixels: int) -> None:
+    images = digits("test")
+    assert images.labels is not None
+    chosen = [n for n in range(40) if images.labels[n] != 3][:14]
+    stack, labels = images.stack(chosen), images.labels[chosen]
+
+    def told(which: list[int]) -> dict[str, object]:
+        outcomes = FewPixels()(
+            digits_target(), stack[which], goal, labels=labels[which], pixels=pixels, budget=150, rows=64
+        )
+        return {
+            o.unit.image_digest: (o.status, o.asked, o.first_hit, None if o.edits is None else o.edits.keys(stack[:1]))
+            for o in outcomes
+        }
+
+    whole = told(list(range(14)))
+    assert told(list(range(13, -1, -1))) == whole
+    assert told([3, 8, 5]) == {digest: whole[digest] for digest in told([3, 8, 5])}
+
+
+def test_it_fools_more_than_chance_with_as_many_questions() -> None:
+    images = digits("test")
+    assert images.labels is not None
+    stack, labels = images.stack(range(60)), images.labels[:60]
+
+    def fooled(attack: FewPixels | RandomPixels) -> int:
+        outcomes = attack(digits_target(), stack, labels=labels, pixels=2, budget=60)
+        return sum(outcome.status == "fooled" for outcome in outcomes)
+
+    assert fooled(FewPixels()) > fooled(RandomPixels()) + 5
+
+
+def test_images_of_colour_of_any_shape_are_attacked() -> None:
+    from tests.conftest import colour_target
+
+    shape = (3, 9, 12)
+    outcomes = FewPixels()(colour_target(), random_images(5, shape), pixels=4, budget=200)
+    assert all(outcome.changed <= 4 for outcome in outcomes)
+    assert any(outcome.status == "fooled" for outcome in outcomes)
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+@settings(max_examples=50, deadline=None)
+def test_a_margin_under_zero_is_the_goal_met(seed: int, logits: bool) -> None:
+    draws = np.random.default_rng(seed)
+    scores = draws.normal(size=(12, 5)) * 3
+    goals = [Goal(), Goal("targeted", 1), Goal("reduce", bound=0.3)] * 4
+    labels = draws.choice([0, 2, 3, 4], 12)
+    rows = GoalRows.of(goals, labels)
+    probabilities = softmax(scores)
+    shown = scores if logits else probabilities
+    margin = rows.margin(shown, probabilities, logits=logits)
+    assert ((margin < 0) == rows.met(shown, probabilities)).all()
