@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pinprick.edits import Edits
     from pinprick.errors import InputError, PinprickError
     from pinprick.goals import Goal
+    from pinprick.report.page import write_report
     from pinprick.runs.measures import Measures, data_frame, measures
     from pinprick.runs.result import RunResult
     from pinprick.runs.run import run
@@ -35,8 +36,9 @@ _HOMES = {
     "Measures": "pinprick.runs.measures",
     "data_frame": "pinprick.runs.measures",
     "measures": "pinprick.runs.measures",
-    "RunResult": "pinprick.runs.run",
+    "RunResult": "pinprick.runs.result",
     "run": "pinprick.runs.run",
+    "write_report": "pinprick.report.page",
     "Spec": "pinprick.runs.spec",
     "read_outcomes": "pinprick.runs.store",
     "Target": "pinprick.targets.base",
@@ -66,6 +68,7 @@ __all__ = [
     "measures",
     "read_outcomes",
     "run",
+    "write_report",
 ]
 
 
