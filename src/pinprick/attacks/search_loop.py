@@ -64,16 +64,30 @@ class _Slot:
 
 
 def search_units(
-    make_search: MakeSearch, meter: Meter, units: Iterator[Unit], stop: StopRule, *, places: int | None = None
+    make_search: MakeSearch,
+    meter: Meter,
+    units: Iterator[Unit],
+    stop: StopRule,
+    *,
+    places: int | None = None,
+    at_a_time: int = ASK,
 ) -> Iterator[Candidate]:
     """Run one search a unit, as many at once as keep the passes full, and yield a candidate as each unit ends.
+
+    ``at_a_time``: how many candidates a search puts forward before it has to be told of them.
 
     A hit is verified before its search stops. Where that fails (the fast way and the target itself disagree, or the
     target is random) the question is charged, another one is reserved, and the search goes on.
     """
-    loop = _Loop(make_search, meter, units, stop, places or max(1, -(-PASSES_AHEAD * meter.rows // ASK)))
+    loop = _Loop(make_search, meter, units, stop, places or places_for(meter.rows, at_a_time))
     while loop.fill():
         yield from loop.step()
+
+
+def places_for(rows: int, at_a_time: int) -> int:
+    """How many units are searched at once: of searches that ask one by one, as many as fill two passes."""
+    ahead = PASSES_AHEAD if at_a_time >= ASK else 2
+    return max(1, -(-ahead * rows // at_a_time))
 
 
 class _Loop:
