@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+MOST_CLASSES = 4096
+"""Class pairs are counted in matrices of classes x classes, one for each attack and number of pixels."""
+
+
 class _Spec(BaseModel):
     attack: str
     pixels: list[int]
@@ -213,6 +217,12 @@ def measures(folder: str | Path) -> Measures:
     table = read_outcomes(folder)
     spec, clean, classes, shape = said.what.spec, said.clean or _Clean(), said.data.classes, said.data.shape
     count = max(class_count(table), len(classes or ()))
+    if count > MOST_CLASSES:
+        raise InputError(
+            f"run folder {folder}",
+            f"{count} classes, and measures are of {MOST_CLASSES} at most",
+            "Take the outcomes themselves: pinprick.read_outcomes.",
+        )
     attacks = [spec.attack, *(name for name in said.what.attacks if name != spec.attack)]
     every_target = spec.goal != "untargeted" and spec.targets == "all"
     targets = max(count - 1, 0) if every_target else 1

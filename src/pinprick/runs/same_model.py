@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pinprick.errors import InputError
 from pinprick.runs.clean import CLEAN_SCHEMA
 from pinprick.runs.files import whole_file
+from pinprick.runs.sound import check_values
 
 SAME = 1e-4
 """Largest change of a score, relative to the spread of its row, under the same versions on the same machine."""
@@ -85,8 +86,11 @@ def read_clean(folder: Path | None) -> pa.Table | None:
         return None
     try:
         with path.open("rb") as file:
-            return pq.read_table(file).cast(CLEAN_SCHEMA)
-    except (pa.ArrowInvalid, OSError, ValueError) as error:
+            stored = pq.read_table(file).cast(CLEAN_SCHEMA)
+        stored.validate(full=True)
+        check_values(stored)
+        return stored
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"clean scores {path}", f"cannot be read ({error})", "Give another folder.") from None
 
 

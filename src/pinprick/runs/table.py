@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from pinprick.errors import InputError
 from pinprick.outcomes import Outcome
 from pinprick.runs.files import whole_file
+from pinprick.runs.sound import check_values
 
 SCHEMA_VERSION = 2
 """2: `colours_before`, scores in double precision, files that name their run."""
@@ -108,6 +109,7 @@ def read_table(path: Path) -> tuple[pa.Table, str | None]:
             stored = pq.read_table(file, page_checksum_verification=True)
         table = _completed(stored).cast(SCHEMA)
         table.validate(full=True)
+        check_values(table)
         own = (stored.schema.metadata or {}).get(RUN_KEY)
         return table, None if own is None else own.decode("ascii")
     except (pa.ArrowException, OSError, ValueError) as error:

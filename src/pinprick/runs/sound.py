@@ -1,0 +1,86 @@
+"""Whether stored tables hold what a run writes, value by value: all that reads them may rely on it."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pinprick.goals import Kind
+from pinprick.outcomes import Status
+from pinprick.targets.base import MOST_LABELS
+
+_WORDS = {"status": get_args(Status), "goal": get_args(Kind)}
+_CLASSES = ("label", "target", "predicted_before", "predicted_after")
+_COUNTS = ("pixels", "asked", "answered", "first_hit", "gradients", "changed", "draws", "agree")
+_PLACES = ("rows", "columns")
+_COLOURS = ("colours", "colours_before")
+_SCORES = ("scores_before", "scores_after", "scores")
+
+
+def check_values(table: pa.Table) -> None:
+    """Check outcomes, or the scores of unchanged images; of the columns only those that are there.
+
+    Raises
+    ------
+    ValueError : names the column, and the first row that holds something else.
+    """
+    names = set(table.column_names)
+    for name, words in _WORDS.items():
+        if name in names:
+            _refuse(table, name, pc.invert(pc.is_in(table[name], pa.array(words))), f"none of {', '.join(words)}")
+    for name in _CLASSES:
+        if name in names:
+            _refuse(table, name, _outside(table[name], 0, MOST_LABELS - 1), "no class")
+    for name in _COUNTS:
+        if name in names:
+            _refuse(table, name, pc.less(table[name], 0), "less than none")
+    for name in _SCORES:
+        if name in names:
+            lengths = pc.list_value_length(table[name])
+            _refuse(table, name, _outside(lengths, 2, MOST_LABELS), "no scores of two or more classes")
+            _check_inner(name, table[name])
+    if {"goal", "target"} <= names:
+        targeted = pc.equal(table["goal"], "targeted")
+        _refuse(table, "target", pc.not_equal(targeted, pc.is_valid(table["target"])), "not what its goal asks for")
+    if names.issuperset(_PLACES):
+        _check_edits(table)
+
+
+def _check_edits(table: pa.Table) -> None:
+    """Rows, columns and colours have an entry a pixel each, or all are null; colours before may be null alone."""
+    pixels = pc.list_value_length(table["rows"])
+    for name in (*_PLACES, *_COLOURS):
+        _check_inner(name, table[name])
+        same = pc.equal(pc.fill_null(pc.list_value_length(table[name]), -1), pc.fill_null(pixels, -1))
+        if name == "colours_before":
+            same = pc.or_(same, pc.is_null(table[name]))
+        _refuse(table, name, pc.invert(same), "not one entry a pixel")
+    for name in _PLACES:
+        if pc.any(pc.less(pc.list_flatten(table[name]), 0)).as_py():
+            raise ValueError(f"column {name}: a place outside of the image")
+    channels = [pc.list_value_length(pc.list_flatten(table[name])) for name in _COLOURS]
+    widths = {width for lengths in channels for width in pc.unique(lengths).to_pylist()}
+    if not widths <= {1} and not widths <= {3}:
+        raise ValueError(f"column colours: {' and '.join(sorted(map(str, widths)))} values a pixel, not 1 or 3")
+
+
+def _check_inner(name: str, column: pa.ChunkedArray) -> None:
+    """Refuse nulls inside of lists."""
+    while pa.types.is_list(column.type):
+        column = pc.list_flatten(column)
+        if column.null_count:
+            raise ValueError(f"column {name}: a null inside of a list")
+
+
+def _outside(column: pa.ChunkedArray, least: int, most: int) -> pa.ChunkedArray:
+    return pc.or_(pc.less(column, least), pc.greater(column, most))
+
+
+def _refuse(table: pa.Table, name: str, bad: pa.ChunkedArray, wrong: str) -> None:
+    """Raise where ``bad`` is true; nulls are not."""
+    row = pc.index(pc.fill_null(bad, False), True).as_py()
+    if row >= 0:
+        text = repr(table[name][row].as_py())
+        raise ValueError(f"column {name}, row {row}: {text[:40]} is {wrong}")
