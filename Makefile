@@ -49,8 +49,12 @@ test-browser: marked ## only the tests that need Chromium
 test-gpu: MARKER := gpu
 test-gpu: marked ## only the tests that need CUDA
 
+# Seconds in all, and where the input at hand is kept, should it end the process.
+fuzz: export FUZZ_SECONDS ?= 3600
+fuzz: export FUZZ_FOLDER ?= runs/fuzz
+fuzz: export OMP_NUM_THREADS = 1
 fuzz: MARKER := fuzz
-fuzz: marked ## only the long tests on random input
+fuzz: marked ## damaged input for every reader, for an hour: FUZZ_SECONDS=3600
 
 # pytest ends with 5 where no test has the marker: that is said, and is no failure.
 .PHONY: marked

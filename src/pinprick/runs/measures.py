@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, StrictInt, ValidationError
 
 from pinprick.errors import InputError
 from pinprick.metrics.budget import BudgetCurve, success_by_budget
@@ -52,6 +52,10 @@ class _What(BaseModel):
 class _Given(BaseModel):
     model: str
     data: str
+    # The report loads the images by these again.
+    classes: str | None = None
+    resize: StrictInt | None = None
+    crop: StrictInt | None = None
 
 
 class _Data(BaseModel):
