@@ -103,6 +103,7 @@ FOLDERS = Section(
     (
         Case("a folder that is not there", "--data ./nowhere"),
         Case("a name that is none", "--data digit:test"),
+        Case("a home that is nobody's", "--data ~nobody-of-that-name/photos"),
         Case("an empty folder", OWN, lambda folder: (folder / "own").mkdir()),
         Case("a folder without images", OWN, one(b"notes", "own/notes.txt")),
         Case("links that lead nowhere", OWN, link_to_nothing),
@@ -172,6 +173,7 @@ LABELS = Section(
         Case("a label below 0", f"{X} {GIVEN}", parquet(rows(2, [0, -2]))),
         Case("a label beyond the class names", f"{X} {GIVEN}", parquet(class_label(rows(2, [0, 2]), "ant", "bee"))),
         Case("more classes in the set than in the model", f"{OWN} {GIVEN}", classes("a", "b", "c", "d")),
+        Case("the same, its answers seen", f"{OWN} {GIVEN} --outputs auto", classes("a", "b", "c", "d")),
         Case("Parquet without an image column", X, parquet(pa.table({"label": [1]}))),
         Case("Parquet with something else in it", X, parquet(rows(1).set_column(0, "image", pa.array([[1, 2]])))),
         Case("Parquet without a label column", f"{X} {GIVEN}", parquet(rows(2))),
@@ -229,6 +231,7 @@ ARCHIVES = Section(
     "",
     (
         Case("an archive with a wrong checksum", f"{CIFAR}@own", one(cifar_archive(), "own/cifar-10-binary.tar.gz")),
+        Case("a half downloaded archive", f"{CIFAR}@own", one(cifar_archive(40), "own/cifar-10-binary.tar.gz")),
         Case("a folder without the archive", f"{CIFAR}@own", one(b"", "own/notes.txt")),
         Case("a folder that is not there", f"{CIFAR}@nowhere"),
         Case("extracted files that are cut off", f"{CIFAR}@own", one(bytes(3073), "own/test_batch.bin")),

@@ -49,7 +49,8 @@ def limited() -> Iterator[None]:
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
     """Within, the process ends where it hangs for good. Slower to begin than a small input is to read."""
-    faulthandler.dump_traceback_later(STUCK, exit=True)
+    # Not to where pytest keeps what tests print: that has no file descriptor.
+    faulthandler.dump_traceback_later(STUCK, exit=True, file=2)
     try:
         yield
     finally:

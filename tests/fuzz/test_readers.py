@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from pinprick.errors import PinprickError
 from tests.fuzz.limits import limited, watched
-from tests.fuzz.readers import READERS, Given, Reader, emptied
+from tests.fuzz.reader import Given, Reader
+from tests.fuzz.readers import READERS, emptied
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "3600"))
 SHORT = 250

@@ -31,6 +31,7 @@ from pinprick.models.settings import (
 )
 from pinprick.models.training import Progress, Trainer, finished
 from pinprick.models.training import train as train_net
+from pinprick.paths import given_path
 
 
 def train_as_told(
@@ -64,7 +65,7 @@ def train_as_told(
     if precision not in PRECISIONS:
         raise UnknownNameError("--precision", precision, PRECISIONS)
     check_device(device)
-    path = out or Path(f"{net}-{_stem(data[0])}.safetensors")
+    path = Path(f"{net}-{_stem(data[0])}.safetensors") if out is None else given_path(out, f"--out {out}")
     _check_out(path, [*data, *([] if test is None else [test])])
     images = _labelled("--data", data)
     tests = None if test is None else _labelled("--test", [test])

@@ -16,6 +16,7 @@ from pinprick.data.parquet import parquet
 from pinprick.data.shards import parquet_folder, parquet_in
 from pinprick.data.transform import transformed
 from pinprick.errors import InputError, UnknownNameError
+from pinprick.paths import given_path
 
 NAMES = (
     *("digits", "digits:train", "digits:test"),
@@ -62,7 +63,7 @@ def load_images(
     InputError : no such file or folder, or it cannot be read; a class that is not among ``classes``; a size that is
         none.
     """
-    names = None if classes is None else read_classes(Path(classes).expanduser())
+    names = None if classes is None else read_classes(given_path(classes, f"class names {str(classes)!r}"))
     return transformed(_loaded(source, names), resize, crop)
 
 
@@ -72,7 +73,7 @@ def _loaded(source: str, classes: ClassNames | None) -> ImageSet:
     elif match := _NAMED.fullmatch(source):
         images = _named(source, match["name"], match["split"], match["path"])
     else:
-        path = Path(source).expanduser()
+        path = given_path(source, f"image set {source!r}")
         if source and path.is_dir() and not parquet_in(path):
             if is_cifar10_folder(path):
                 raise InputError(
@@ -88,7 +89,7 @@ def _named(source: str, name: str, split: str | None, path: str | None) -> Image
         raise UnknownNameError("image set", source, NAMES)
     if name == "digits":
         return digits(split or "all")
-    folder = None if path is None else Path(path).expanduser()
+    folder = None if path is None else given_path(path, f"image set {source!r}")
     return (cifar10 if name == "cifar10" else mnist)(split or "test", folder)
 
 
@@ -103,7 +104,7 @@ def _from_path(source: str, path: Path) -> ImageSet:
             return image_file(path, name=source)
         raise InputError(what, "neither an image nor a Parquet file, by its name", _FORMS)
     if match := _WITH_SPLIT.fullmatch(source):
-        folder, split = Path(match["path"]).expanduser(), match["split"]
+        folder, split = given_path(match["path"], what), match["split"]
         if folder.is_dir() and parquet_in(folder):
             return _parquet_folder(source, folder, split)
         if folder.is_dir():

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from pinprick import __version__
 from pinprick.errors import InputError
+from pinprick.paths import given_path
 from pinprick.report import methods, tables, words
 from pinprick.report.drawing import inline_svg, write_figures
 from pinprick.report.figures import style
@@ -177,14 +178,15 @@ def write_report(
     ------
     InputError : no run in a folder, a file that cannot be read, a place that cannot be written to.
     """
-    paths = [Path(folder) for folder in folders]
+    paths = [given_path(folder, f"run folder {folder}") for folder in folders]
     if not paths:
         raise InputError("run folders", "none is given", "Give what was given to --out.")
     if len({path.resolve() for path in paths}) < len(paths):
         raise InputError("run folders", "one of them is given twice", "Give each once.")
     if pictures < 0:
         raise InputError("--pictures", f"{pictures}", "Give 0 or more.")
-    file = Path(out) if out is not None else (paths[0] if len(paths) == 1 else Path()) / "report.html"
+    usual = (paths[0] if len(paths) == 1 else Path()) / "report.html"
+    file = usual if out is None else given_path(out, f"--out {out}")
     if file.is_dir():
         raise InputError(f"--out {file}", "it is a folder", f"Give a file, such as {file / 'report.html'}.")
     # Everything is read before anything is drawn or written: a mistake in the last folder must not cost minutes.

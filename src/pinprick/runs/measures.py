@@ -23,6 +23,7 @@ from pinprick.metrics.place import Place, place
 from pinprick.metrics.questions import Questions, questions
 from pinprick.metrics.reach import ReachedClasses, reached_classes
 from pinprick.metrics.spread import Spread
+from pinprick.paths import given_path
 from pinprick.runs.store import read_manifest, read_outcomes
 from pinprick.runs.summary import DERIVED, Row, summary_row
 
@@ -216,8 +217,9 @@ def measures(folder: str | Path) -> Measures:
     ------
     InputError : no such folder, no run in it, written by a newer pinprick, or a file that cannot be read.
     """
-    manifest = _manifest(Path(folder))
-    said = _Said.of(manifest, Path(folder))
+    path = given_path(folder, f"run folder {folder}")
+    manifest = _manifest(path)
+    said = _Said.of(manifest, path)
     table = read_outcomes(folder)
     spec, clean, classes, shape = said.what.spec, said.clean or _Clean(), said.data.classes, said.data.shape
     count = max(class_count(table), len(classes or ()))
@@ -338,7 +340,8 @@ def data_frame(folder: str | Path) -> pd.DataFrame:
         raise InputError(
             "data frame", "pandas is not installed", "Use pip install 'pinprick[pandas]', or pinprick.read_outcomes."
         ) from None
-    _Said.of(_manifest(Path(folder)), Path(folder))
+    path = given_path(folder, f"run folder {folder}")
+    _Said.of(_manifest(path), path)
     whole = {pa.int32(): pd.Int32Dtype(), pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = read_outcomes(folder).to_pandas(types_mapper=whole.get)
     return frame

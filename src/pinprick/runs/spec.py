@@ -24,6 +24,7 @@ from pinprick.attacks.registry import ATTACKS, make_attack
 from pinprick.attacks.search_loop import Stop
 from pinprick.data.folder import IMAGE_SUFFIXES, is_image_name
 from pinprick.errors import InputError, UnknownNameError
+from pinprick.paths import given_path
 from pinprick.targets.base import Outputs
 
 GOALS = ("untargeted", "targeted", "untargeted-derived")
@@ -131,10 +132,7 @@ class Spec(BaseModel):
         text = os.fspath(value)
         if not text or "\0" in str(text):
             raise InputError(what, f"{text!r} is no path", "Give a path, or leave the option out.")
-        try:
-            return Path(value).expanduser()
-        except RuntimeError as error:
-            raise InputError(f"{what} {text}", str(error), "Write the folder out.") from None
+        return given_path(value, f"{what} {text}")
 
     @model_validator(mode="after")
     def _consistent(self) -> Spec:
@@ -276,7 +274,8 @@ def _image_file(image: Any) -> str:
     """The path of one image, after ``--image``."""
     if not isinstance(image, str | os.PathLike) or not os.fspath(image):
         raise InputError("--image", shown(image), "Give the path of an image file.")
-    what, path = f"--image {image}", Path(image).expanduser()
+    what = f"--image {image}"
+    path = given_path(image, what)
     if path.is_dir():
         raise InputError(what, "it is a folder", f"Give --data {image}.")
     suffixes = ", ".join(IMAGE_SUFFIXES)

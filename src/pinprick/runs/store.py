@@ -29,6 +29,7 @@ from filelock import FileLock, Timeout
 
 from pinprick.errors import InputError
 from pinprick.outcomes import Outcome
+from pinprick.paths import given_path
 from pinprick.runs.files import append_line, write_atomically, writing
 from pinprick.runs.shape import check_manifest
 from pinprick.runs.table import SCHEMA, SCHEMA_VERSION, combine, outcome_row, read_table, write_table
@@ -86,7 +87,8 @@ class Store:
                 f"--out {folder}", "another run is writing to it", "Wait for it, or give another folder."
             ) from None
         except OSError as error:
-            raise InputError(f"--out {folder}", f"cannot be written to ({error})", "Give another folder.") from None
+            reason = "it is a file" if folder.is_file() else error.strerror or error
+            raise InputError(f"--out {folder}", f"cannot be written to ({reason})", "Give another folder.") from None
 
     def __enter__(self) -> Store:
         return self
@@ -98,7 +100,8 @@ class Store:
             if stopped_by is None:
                 raise
             # What stopped the run is what its user has to know first.
-            stopped_by.add_note(f"The last outcomes are not stored: {error}")
+            why = "." if str(error) == str(stopped_by) else f": {error}"
+            stopped_by.add_note(f"The last outcomes are not stored{why}")
         finally:
             if self._lock is not None:
                 self._lock.release()
@@ -256,7 +259,7 @@ def read_outcomes(folder: str | Path, run_id: str | None = None) -> pa.Table:
     ------
     InputError : there is no such folder, a file of it cannot be read, or is of another run.
     """
-    folder = Path(folder)
+    folder = given_path(folder, f"run folder {folder}")
     if not folder.is_dir():
         raise InputError(f"run folder {folder}", "there is no such folder", "Give what was given to --out.")
     paths = stored_parts(folder)

@@ -21,6 +21,7 @@ from pinprick.models.preprocessing import Preprocess, parse_normalisation
 from pinprick.models.registry import net_names
 from pinprick.models.shipped import load_shipped, shipped
 from pinprick.models.weights import Card, load_net, load_state
+from pinprick.paths import given_path
 from pinprick.targets.base import Outputs, Target
 from pinprick.targets.callable_target import CallableTarget
 from pinprick.targets.torch_target import TorchTarget, choose_device
@@ -63,7 +64,7 @@ def load_target(
     left, colon, right = model.rpartition(":")
     if colon and not (left and right):
         raise InputError(f"--model {model}", "nothing on one side of the colon", _FORMS)
-    path = Path(right).expanduser()
+    path = given_path(right, f"--model {model}")
     pickled = is_pickle_name(path) and model not in shipped()
     if trust_pickle and not pickled:
         raise InputError("--trust-pickle", f"{model!r} is no pickle, by its name", "Leave it out.")
@@ -194,7 +195,7 @@ def _factory(model: str, left: str, right: str) -> Callable[[], Any]:
 
 
 def _import(model: str, left: str) -> ModuleType:
-    path = Path(left)
+    path = given_path(left, f"--model {model}")
     try:
         if path.suffix == ".py":
             if not path.is_file():
