@@ -174,7 +174,7 @@ def changed_table(draw: st.DrawFn, tables: Sequence[pa.Table]) -> pa.Table:
         place = draw(st.integers(0, table.num_columns - 1))
         column = table.schema.field(place)
         kind = draw(st.sampled_from(["values", "values", "values", "values", "drop", "rows", "cast"]))
-        if kind == "values" and len(table):
+        if kind == "values" and len(table) and not pa.types.is_null(column.type):
             values = table[place].to_pylist()
             everywhere = draw(st.booleans())
             for row in range(len(values)) if everywhere else [draw(st.integers(0, len(values) - 1))]:
