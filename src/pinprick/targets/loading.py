@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,7 +30,21 @@ from pinprick.targets.callable_target import CallableTarget
 from pinprick.targets.torch_target import TorchTarget, choose_device
 
 _FOREIGN = (".onnx", ".h5", ".keras", ".tflite", ".pb", ".joblib")
+_BY_SUFFIX: dict[str, str] = {}
+_BY_PREFIX: dict[str, str] = {}
+"""Models whose names end or begin so are loaded by the module named: its ``load(model, options)`` makes the target."""
 _FORMS = "Write a shipped name, [net:]weights.safetensors, file.py:function or package.module:function."
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user says of a model beside its name; see :func:`load_target`."""
+
+    outputs: Outputs = "auto"
+    device: str = "auto"
+    normalize: str | None = None
+    order: str | None = None
+    trust_pickle: bool = False
 
 
 def load_target(
@@ -63,6 +78,11 @@ def load_target(
     InputError : no such model, missing or foreign weights, a factory that raises or returns something else; a
         normalisation, order or device for a target or a function, which have their own inside.
     """
+    options = Options(outputs, device, normalize, order, trust_pickle)
+    for name, module in (*_BY_PREFIX.items(), *_BY_SUFFIX.items()):
+        if model.startswith(name) if name in _BY_PREFIX else model.lower().endswith(name):
+            target: Target = importlib.import_module(module).load(model, options)
+            return target
     left, colon, right = model.rpartition(":")
     if colon and not (left and right):
         raise InputError(f"--model {model}", "nothing on one side of the colon", _FORMS)
