@@ -110,14 +110,14 @@ class GoalRows:
         Of an untargeted goal the label's log probability less that of each other class, infinite for the label itself.
         Of other goals the margin stands in the first column, and the rest are infinite.
         """
-        margin = self.margin(scores, probabilities, logits=logits)
         values = _log_odds(scores, probabilities, logits)
         found = np.where((self.targets < 0) & np.isnan(self.bounds), _of_class(values, self.labels, -np.inf), np.nan)
         gaps: NDArray[np.float64] = found[:, None] - values
         inside = np.flatnonzero(self.labels < values.shape[1])
         gaps[inside, self.labels[inside]] = np.inf
-        other = np.isnan(found)
-        gaps[other], gaps[other, 0] = np.inf, margin[other]
+        if (other := np.isnan(found)).any():
+            gaps[other] = np.inf
+            gaps[other, 0] = self.take(np.flatnonzero(other)).margin(scores[other], probabilities[other], logits=logits)
         return gaps
 
     def met(self, scores: Scores, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -231,7 +231,9 @@ def test_images_and_labels_that_do_not_fit(fields: dict[str, Any], message: str,
 
 def test_small_label_types_are_fine(tmp_path: Path) -> None:
     data = change(noise(3, (1, 4, 4)), labels=np.array([0, 1, 1], np.uint8))
-    Trainer(settings("fc-4", (1, 4, 4)), data, tmp_path / "c").fit()
+    wide = change(data, labels=data.labels.astype(np.int64))
+    small, large = (Trainer(settings("fc-4", (1, 4, 4)), one, tmp_path / one.labels.dtype.name) for one in (data, wide))
+    assert weights_digest(small.fit()) == weights_digest(large.fit())
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,12 @@ def test_settings_out_of_range(
 
 
 def test_the_largest_seed_works(tmp_path: Path) -> None:
-    Trainer(replace(settings("fc", (1, 4, 4)), seed=2**32 - 1), noise(6, (1, 4, 4)), tmp_path / "c").fit()
+    trained = [
+        Trainer(replace(settings("fc", (1, 4, 4)), seed=seed), noise(6, (1, 4, 4)), tmp_path / str(seed)).fit()
+        for seed in (2**32 - 1, 2**32 - 2)
+    ]
+    first, second = map(weights_digest, trained)
+    assert first != second
 
 
 @pytest.mark.parametrize("device", ["tpu9", "", "cuda:99", "mps", "meta"])

@@ -64,8 +64,8 @@ def test_the_line_above_the_table_says_what_its_time_is(capsys: pytest.CaptureFi
     attacking._print(replace(result, images=1, attacked=1, seconds=607.0))
     attacking._print(replace(result, images=3, attacked=2, seconds=7.0))
     out = capsys.readouterr().out
-    assert "1 right image of 1 scored, clean accuracy 100.0%; 10 min 07 s in this session\n" in out
-    assert "2 right images of 3 scored, clean accuracy 66.7%; 7 s in this session\n" in out
+    assert "1 right image of 1 scored, clean accuracy 100.0%; this command took 10 min 07 s\n" in out
+    assert "2 right images of 3 scored, clean accuracy 66.7%; this command took 7 s\n" in out
 
 
 def test_the_line_counts_what_is_stored_and_says_how_long_it_takes_at_most() -> None:

@@ -148,7 +148,7 @@ def _print(result: RunResult) -> None:
     rate = "" if result.clean_accuracy is None else f", clean accuracy {result.clean_accuracy:.1%}"
     image = "image" if result.attacked == 1 else "images"
     seconds = seconds_text(result.seconds)
-    typer.echo(f"{result.attacked} right {image} of {result.images} scored{rate}; {seconds} in this session")
+    typer.echo(f"{result.attacked} right {image} of {result.images} scored{rate}; this command took {seconds}")
     print_rows(result.rows)
     if result.spec.out is not None:
         tell(f"results: {result.spec.out}")

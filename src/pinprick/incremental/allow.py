@@ -85,7 +85,7 @@ def _conv(
         pads = pair_of(padding)
     if given.dtype != torch.float32:
         raise Unknown("precision")
-    return Conv(weight.detach(), Field(kernel, steps, pads, spread), groups)
+    return Conv(Field(kernel, steps, pads, spread), weight.detach(), groups)
 
 
 def _conv_module(module: nn.Module, given: torch.Tensor, made: torch.Tensor) -> Op:

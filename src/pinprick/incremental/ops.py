@@ -54,16 +54,22 @@ class Input(Op):
 
 
 @dataclass(frozen=True)
-class Conv(Op):
-    """A convolution with zero padding; ``weight (outputs, inputs / groups, kh, kw)``. The bias plays no part."""
+class Reading(Op):
+    """A step whose outputs read several positions, or other ones than their own."""
 
-    weight: torch.Tensor
     reads: Field
-    groups: int = 1
 
     @property
     def field(self) -> Field:
         return self.reads
+
+
+@dataclass(frozen=True)
+class Conv(Reading):
+    """A convolution with zero padding; ``weight (outputs, inputs / groups, kh, kw)``. The bias plays no part."""
+
+    weight: torch.Tensor
+    groups: int = 1
 
 
 @dataclass(frozen=True)
@@ -100,37 +106,20 @@ class Concat(Op):
 
 
 @dataclass(frozen=True)
-class MaxPool(Op):
+class MaxPool(Reading):
     """The largest value that is read."""
 
-    reads: Field
-
-    @property
-    def field(self) -> Field:
-        return self.reads
-
 
 @dataclass(frozen=True)
-class AveragePool(Op):
+class AveragePool(Reading):
     """The sum of what is read, times ``factor (H, W)`` of the output position."""
 
-    reads: Field
     factor: torch.Tensor
-
-    @property
-    def field(self) -> Field:
-        return self.reads
 
 
 @dataclass(frozen=True)
-class Pick(Op):
+class Pick(Reading):
     """Rows and columns by a slice, or zeros around the map: each output reads one input position or none."""
-
-    reads: Field
-
-    @property
-    def field(self) -> Field:
-        return self.reads
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,22 @@ def area_of(node: Node) -> int:
     return node.shape[1] * node.shape[2] if len(node.shape) == 3 else 1
 
 
-class PointStep(Step):
+class TwoTables(Step):
+    """A step that keeps the base's values before it and after it."""
+
+    before: Table
+    after: Table
+
+    @property
+    def bytes_per_base(self) -> int:
+        return self.before.bytes_per_base + self.after.bytes_per_base
+
+    def reserve(self, slots: int) -> None:
+        self.before.reserve(slots)
+        self.after.reserve(slots)
+
+
+class PointStep(TwoTables):
     """A function of every value: ``D' = f(A + D) - f(A)``."""
 
     def __init__(self, node: Node, device: torch.device) -> None:
@@ -180,14 +195,6 @@ class PointStep(Step):
     @property
     def wanted(self) -> tuple[str, ...]:
         return self.sources
-
-    @property
-    def bytes_per_base(self) -> int:
-        return self.before.bytes_per_base + self.after.bytes_per_base
-
-    def reserve(self, slots: int) -> None:
-        self.before.reserve(slots)
-        self.after.reserve(slots)
 
     def load(self, slot: int, values: Values) -> None:
         rows = as_rows(values[self.sources[0]])
@@ -312,7 +319,7 @@ class MeanStep(Step):
         torch.mul(total, 1 / (source.size[0] * source.size[1]), out=made)
 
 
-class MaxStep(Step):
+class MaxStep(TwoTables):
     """The largest of what is read: needs the base's values of everything that an output reads."""
 
     def __init__(self, node: Node, device: torch.device, source: Node) -> None:
@@ -325,14 +332,6 @@ class MaxStep(Step):
     @property
     def wanted(self) -> tuple[str, ...]:
         return (*self.sources, self.name)
-
-    @property
-    def bytes_per_base(self) -> int:
-        return self.before.bytes_per_base + self.after.bytes_per_base
-
-    def reserve(self, slots: int) -> None:
-        self.before.reserve(slots)
-        self.after.reserve(slots)
 
     def load(self, slot: int, values: Values) -> None:
         self.before.load(slot, as_rows(values[self.sources[0]]))

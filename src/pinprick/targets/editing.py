@@ -16,7 +16,8 @@ from pinprick.goals import Scores
 from pinprick.incremental import Check, Incremental, check
 
 Engine = Literal["auto", "dense", "incremental"]
-ENGINES = ("auto", "dense", "incremental")
+CANDIDATES, ROUNDS = 64, 3
+"""Of the check when a run starts: enough for a verdict, and under half a minute of a network for 224 x 224 images."""
 SMALL = 4_000_000
 """Multiplications of an image below which the dense way is taken without timing: little else is left to save there."""
 
@@ -69,7 +70,7 @@ class Editing:
         elif self.engine.plan(pixels).dense:
             choice = Choice(pixels, False, self.engine.plan(pixels).why or "windows would cost as much as whole maps")
         else:
-            found = check(self.engine, pixels, images=images)
+            found = check(self.engine, pixels, images=images, candidates=CANDIDATES, rounds=ROUNDS)
             exact = found.agrees and found.steady
             choice = Choice(pixels, exact and (found.use or how == "incremental"), _why(found), found.ratio)
         if how == "incremental" and not choice.incremental:
