@@ -30,7 +30,7 @@ from pinprick.runs.summary import summarise
 from pinprick.targets.base import Target
 from pinprick.targets.editing import Editing
 from pinprick.targets.meter import Meter
-from pinprick.targets.passes import ROWS, default_rows, fitting_rows, row_drift
+from pinprick.targets.passes import ROWS, default_rows, fewer_rows, fitting_rows, row_drift
 from pinprick.units import Unit
 from pinprick.verify import verify
 
@@ -284,9 +284,10 @@ class _Run:
 
     def _smaller(self, error: OutOfMemoryError) -> None:
         """Memory ran out in the middle: start all units again under half the rows, so that one table has one shape."""
-        if self.rows == 1:
+        old, fewer = self.rows, fewer_rows(self.target, self.rows)
+        if not fewer:
             raise error
-        old, self.rows = self.rows, self.rows // 2
+        self.rows = fewer
         self.listener.say(f"memory ran out at {old} rows a pass: every unit starts again with {self.rows}")
         self.store.set_aside(f"rows-{old}")
         self.manifest["passes"]["rows"] = self.rows

@@ -38,6 +38,9 @@ class Target(ABC):
     deterministic = True
     local = True
     """Local targets are asked in passes of one fixed number of rows; a remote one is never padded."""
+    fixed_rows: int | None = None
+    """The one number of rows that it takes at a time, where that is fixed in the model; None where any will do. Passes
+    are cut and filled up to it in :meth:`answer`; nothing else has to know."""
 
     def __init__(
         self,
@@ -107,6 +110,28 @@ class Target(ABC):
         """8-bit images ``(N, C, H, W)`` as the float tensor in [0, 1] that the classifier takes."""
         return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).float().div_(255)
 
+    def answer(self, images: torch.Tensor, *, fast: bool = False) -> NDArray[Any]:
+        """What the classifier returns for images ``(N, C, H, W)``, as an array; asked ``fixed_rows`` at a time.
+
+        Raises
+        ------
+        TargetError : the answer is no array, or none of ``fixed_rows`` rows where these are fixed.
+        """
+        ask = self.fast if fast else self.raw
+        if self.fixed_rows is None or len(images) == self.fixed_rows:
+            return as_array(ask(images))
+        parts = []
+        for start in range(0, len(images), self.fixed_rows):
+            part = images[start : start + self.fixed_rows]
+            missing = self.fixed_rows - len(part)
+            full = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])]) if missing else part
+            answer = as_array(ask(full))
+            if answer.shape[:1] != (self.fixed_rows,):
+                raise TargetError(f"{self.name} returned shape {answer.shape} for {self.fixed_rows} images")
+            # A copy: the classifier may write its next answer where it wrote this one.
+            parts.append(answer[: len(part)].copy())
+        return np.concatenate(parts)
+
     def scores(self, images: torch.Tensor, *, fast: bool = False) -> Scores:
         """Scores ``(N, K)``, an array of their own; labels become one-hot rows.
 
@@ -117,7 +142,7 @@ class Target(ABC):
         ------
         TargetError : the answer is not ``(N, K)`` numbers, or K changed.
         """
-        answer = as_array(self.fast(images) if fast else self.raw(images))
+        answer = self.answer(images, fast=fast)
         n = images.shape[0]
         if self.outputs == "labels":
             return self._one_hot(answer, n)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinprick.errors import InputError, OutputsError, TargetError, one_line
-from pinprick.targets.base import Outputs, Target, as_array
+from pinprick.targets.base import Outputs, Target
 
 SAMPLE = 32
 """Images that the decision is made on, at least; uniform noise makes up the number."""
@@ -157,7 +157,7 @@ def _rows(target: Target, images: NDArray[np.uint8]) -> NDArray[Any]:
     ------
     TargetError : it has not.
     """
-    answer = as_array(target.raw(target.images(images)))
+    answer = target.answer(target.images(images))
     if answer.shape[:1] != (len(images),):
         many = f"{len(images)} image{'s' if len(images) > 1 else ''}"
         raise TargetError(f"it returned {answer.dtype} of shape {answer.shape} for {many}")

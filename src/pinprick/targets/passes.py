@@ -43,9 +43,16 @@ class Answers:
 
 
 def default_rows(target: Target) -> int:
-    """Rows a pass for the device that the target lives on."""
+    """Rows a pass for the device that the target lives on; a multiple of the rows that it takes at a time."""
     device = getattr(target, "device", torch.device("cpu"))
-    return ROWS.get(device.type, 256)
+    usual, step = ROWS.get(device.type, 256), target.fixed_rows or 1
+    return max(step, usual // step * step)
+
+
+def fewer_rows(target: Target, rows: int) -> int:
+    """Half the rows, for when so many did not fit into memory; 0 where the target takes no fewer."""
+    step = target.fixed_rows or 1
+    return 0 if rows <= step else max(step, rows // 2 // step * step)
 
 
 def ask(
@@ -157,25 +164,29 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def fitting_rows(target: Target, image: NDArray[np.uint8], rows: int) -> int:
-    """The largest of ``rows``, half of it, a quarter … at which one full pass fits into memory.
+    """The largest of ``rows``, half of it, a quarter … at which one full pass fits into memory (see fewer_rows).
 
     Remote targets are not asked: what they can hold is their own affair, and each row may cost.
 
     Raises
     ------
-    OutOfMemoryError : not even one row fits.
-    InputError : passes beyond :data:`LARGEST_ROWS` or :data:`LARGEST_BYTES`.
+    OutOfMemoryError : not even one row fits, or the rows that the target takes at a time.
+    InputError : passes beyond :data:`LARGEST_ROWS` or :data:`LARGEST_BYTES`; no multiple of what it takes at a time.
     """
     check_rows(image.shape, rows)
+    if target.fixed_rows is not None and rows % target.fixed_rows:
+        step = target.fixed_rows
+        right = "Leave it out." if step == 1 else f"Give a multiple of {step}, or leave it out."
+        raise InputError("--batch-size", f"{rows}, and {target.name} takes {step} images at a time", right)
     while target.local:
         batch = np.broadcast_to(image, (rows, *image.shape))
         try:
             ask(target, batch, rows, pad=image, fast=True)
             return rows
         except OutOfMemoryError:
-            if rows == 1:
+            if not (fewer := fewer_rows(target, rows)):
                 raise
-            rows //= 2
+            rows = fewer
     return rows
 
 
