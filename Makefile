@@ -23,7 +23,7 @@ OUT := runs/demo
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all test-servers test-browser test-gpu fuzz bench bench-peers bench-growth \
-	bench-memory bench-incremental lint format clean
+	bench-memory bench-searches bench-incremental lint format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -80,6 +80,10 @@ bench-growth: $(DEV_INSTALLED) ## cost against images, their size, pixels and bu
 
 bench-memory: $(DEV_INSTALLED) ## peak memory of 10 000 planned units beside 100: ARGS="--rounds 3"
 	$(BIN)/python benchmarks/memory.py $(ARGS)
+
+bench-searches: $(DEV_INSTALLED) ## few-pixel beside other searches, and without its ideas: ARGS="--models nin-cifar10"
+	$(BIN)/python -m benchmarks.searches.ideas $(ARGS)
+	$(BIN)/python -m benchmarks.searches.budgets $(ARGS)
 
 bench-incremental: $(PEERS_INSTALLED) ## only what a pixel reaches, beside the best dense way: ARGS="--nets nin-cifar10"
 	OMP_NUM_THREADS=1 $(PEERS_BIN)/python benchmarks/incremental.py $(ARGS)

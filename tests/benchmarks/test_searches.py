@@ -1,0 +1,55 @@
+"""The scripts that compare searches: the sketch is what its description says, and the tables say what was run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks.searches import budgets, ideas
+from benchmarks.searches.runs import within
+from benchmarks.searches.sketch import Sketch, SketchPixels
+
+import pinprick
+from pinprick.attacks.registry import ATTACKS
+from pinprick.search import few_pixel
+
+
+def test_the_sketch_asks_blocks_and_then_what_lies_around_the_best() -> None:
+    search = Sketch(1, (3, 8, 8), 2)
+    search.start(0, "0" * 32)
+    first = search.ask(np.array([1000])).edits
+    assert len(set(zip((first.rows[:, 0] // 2).tolist(), (first.columns[:, 0] // 2).tolist(), strict=True))) == 16
+    # The block at the top left does most, by far.
+    search.tell(np.where((first.rows[:, 0] < 2) & (first.columns[:, 0] < 2), -50.0, 1.0))
+    asked = 0
+    while len(part := search.ask(np.array([1000])).edits):
+        if (part.rows[:, 0] != part.rows[:, 1]).any() or (part.columns[:, 0] != part.columns[:, 1]).any():
+            break
+        asked += len(part)
+        assert part.rows.min() >= 0
+        assert part.rows.max() < 8
+        search.tell(np.full(len(part), 2.0))
+    assert 0 < asked <= 6 * 9 * 8
+    # The first pixel stays where it did most.
+    assert part.rows[:, 0].max() < 2
+    assert part.columns[:, 0].max() < 2
+    assert SketchPixels().default_budget((3, 32, 32), 3) == 3 * 688 + 1
+
+
+def test_the_scripts_print_what_was_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ATTACKS, "sketch", SketchPixels)
+    common = ["--data", "digits:test", "--models", "cnn-digits", "--images", "4", "--pixels", "1", "--out"]
+    monkeypatch.setattr("sys.argv", ["ideas", *common, str(tmp_path), "--changes", "as-it-comes", "no-doubt"])
+    ideas.main()
+    assert few_pixel.BOLD == 1.0
+    others = ["--budgets", "30", "60", "--others", "sparse-rs"]
+    monkeypatch.setattr("sys.argv", ["budgets", *common, str(tmp_path), *others])
+    budgets.main()
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| `cnn-digits`")]
+    assert len(lines) == 3 + 2
+    table = pinprick.read_outcomes(str(tmp_path / "few-pixel-60-cnn-digits"))
+    for budget, line in zip((30, 60), lines[3:], strict=True):
+        assert line.split("|")[4].strip().startswith(f"{within(table, budget + 1)} of 4 ")
