@@ -19,6 +19,8 @@ class Edits:
     rows, columns : ``(N, d)`` integers, ``0 <= row < H`` and ``0 <= column < W``.
     colours : ``(N, d, C)`` uint8.
     count : ``(N,)``, how many of the ``d`` entries count, where that differs; None means all.
+    kept : ``(N,)``, how many of the first entries many candidates have in common, so that it pays to compute the image
+        that has these and nothing else once for all of them; None means none. It says nothing about the image.
 
     The same pixel twice in one candidate: the later entry wins. A pixel set to its own colour is not a change.
     """
@@ -27,6 +29,7 @@ class Edits:
     columns: NDArray[np.int32]
     colours: Images
     count: NDArray[np.int32] | None = None
+    kept: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         if self.colours.dtype != np.uint8:
@@ -45,7 +48,24 @@ class Edits:
     def take(self, which: NDArray[np.intp] | NDArray[np.bool_] | list[int] | slice) -> Edits:
         """The candidates at ``which``."""
         count = None if self.count is None else self.count[which]
-        return Edits(self.rows[which], self.columns[which], self.colours[which], count)
+        kept = None if self.kept is None else self.kept[which]
+        return Edits(self.rows[which], self.columns[which], self.colours[which], count, kept)
+
+    def split(self) -> tuple[Edits, Edits]:
+        """Of candidates that all have as many :attr:`kept` entries: these entries, and the others."""
+        assert self.kept is not None
+        first = int(self.kept[0])
+        count = None if self.count is None else self.count
+        parts = [
+            Edits(
+                self.rows[:, part],
+                self.columns[:, part],
+                self.colours[:, part],
+                None if count is None else np.clip(count - low, 0, high - low).astype(np.int32),
+            )
+            for part, low, high in ((slice(0, first), 0, first), (slice(first, None), first, self.pixels))
+        ]
+        return parts[0], parts[1]
 
     @staticmethod
     def none(channels: int) -> Edits:
@@ -57,15 +77,18 @@ class Edits:
         """The candidates of ``parts`` (all of one ``d``), one after the other."""
         if len(parts) == 1:
             return parts[0]
-        count = None
+        count = kept = None
         if any(part.count is not None for part in parts):
             full = [np.full(len(p), p.pixels, np.int32) if p.count is None else p.count for p in parts]
             count = np.concatenate(full)
+        if any(part.kept is not None for part in parts):
+            kept = np.concatenate([np.zeros(len(p), np.int32) if p.kept is None else p.kept for p in parts])
         return Edits(
             np.concatenate([part.rows for part in parts]),
             np.concatenate([part.columns for part in parts]),
             np.concatenate([part.colours for part in parts]),
             count,
+            kept,
         )
 
     def apply(self, bases: Images) -> Images:

@@ -68,9 +68,21 @@ def units(of: TorchTarget, pixels: int, attack: str) -> list[Unit]:
 
 
 def rows_of(of: TorchTarget, found: list[Unit], attack: str, way: Editing | None) -> dict[str, dict[str, Any]]:
-    meter = Meter(of, 420, 64, editing=way)
-    outcomes = (verify(one, of.probabilities) for one in make_attack(attack).run(meter, iter(found)))
-    return {outcome.unit.image_name: outcome_row(outcome) for outcome in outcomes}
+    made = make_attack(attack)
+    levels = made.on_windows(found[0].pixels) if found else ()
+    if way is not None:
+        for number in levels:
+            way.restore(number, incremental=True)
+    meter = Meter(of, 420, 64, editing=way, levels=levels)
+    outcomes = (verify(one, of.probabilities) for one in made.run(meter, iter(found)))
+    # Maps, of arrays, by their bytes: these can be compared.
+    return {
+        outcome.unit.image_name: {
+            name: value.tobytes() if isinstance(value, np.ndarray) else value
+            for name, value in outcome_row(outcome).items()
+        }
+        for outcome in outcomes
+    }
 
 
 @pytest.mark.parametrize("pixels", [1, 3])
@@ -83,16 +95,75 @@ def test_scores_are_those_of_the_whole_images(pixels: int) -> None:
         draws.integers(0, 20, (90, pixels), np.int32),
         draws.integers(0, 256, (90, pixels, 3), np.uint8),
     )
-    handle = way.open(image)
-    found = way.scores(np.full(90, handle), edits)
+    bases = way.open(image)
+    found = way.scores([bases] * 90, edits)
     exact = own.scores(own.images(edits.apply(np.repeat(image[None], 90, axis=0))))
     assert np.abs(found - exact).max() <= 1e-4 * np.abs(exact).max()
-    way.close(handle)
+    bases.close()
     with pytest.raises(InputError, match="handle"):
-        way.scores(np.full(90, handle), edits)
+        way.scores([bases] * 90, edits)
 
 
-@pytest.mark.parametrize(("attack", "pixels"), [("random", 1), ("few-pixel", 3), ("one-pixel", 1)])
+def test_what_candidates_keep_is_computed_once_and_changes_no_verdict() -> None:
+    own = target()
+    way, image = editing(own, 1), random_images(1, SHAPE)[0]
+    draws = np.random.default_rng(1)
+    n, pixels = 60, 4
+    rows, columns = draws.integers(0, 24, (n, pixels), np.int32), draws.integers(0, 20, (n, pixels), np.int32)
+    colours = draws.integers(0, 256, (n, pixels, 3), np.uint8)
+    kept = np.repeat([0, 2, 3], n // 3).astype(np.int32)
+    for number in (2, 3):
+        there = kept == number
+        for values in (rows, columns, colours):
+            values[there, :number] = values[there][0, :number]
+    # Of some the new pixel is one of those that are kept, and wins.
+    rows[25, 3], columns[25, 3] = rows[25, 1], columns[25, 1]
+    count = np.full(n, pixels, np.int32)
+    count[30:40] = 3
+    edits = Edits(rows, columns, colours, count, kept)
+    assert way.near(edits, (1, 4)).tolist() == (count - kept == 1).tolist()
+    with pytest.raises(InputError, match="base image"):
+        way.engine.dense([0], edits.take([0]))
+    bases = way.open(image)
+    found = way.scores([bases] * n, edits)
+    # The image, and the two that candidates have in common.
+    assert len(way.engine._images) == 3
+    exact = own.scores(own.images(edits.apply(np.repeat(image[None], n, axis=0))))
+    assert np.abs(found - exact).max() <= 1e-4 * np.abs(exact).max()
+    # The bits of each are its own, whoever is beside it.
+    for row in (3, 25, 33, 55):
+        assert np.array_equal(way.scores([bases], edits.take([row]))[0], found[row])
+    bases.close()
+    assert not way.engine._images
+
+
+def test_only_candidates_near_their_base_go_on_windows() -> None:
+    own = target()
+    way = editing(own, 1)
+    way.restore(3, incremental=False)
+    unit = make_unit(own, random_images(1, SHAPE)[0], pixels=3, attack="sweep")
+    meter = Meter(own, 100, 64, editing=way, levels=(1, 3))
+    handle = meter.open(unit)
+    draws = np.random.default_rng(2)
+    edits = Edits(
+        draws.integers(0, 24, (20, 3), np.int32),
+        draws.integers(0, 20, (20, 3), np.int32),
+        draws.integers(0, 256, (20, 3, 3), np.uint8),
+        kept=np.arange(20, dtype=np.int32) % 2 * 2,
+    )
+    scores = meter.score(edits, np.full(20, handle))
+    exact = own.scores(own.images(edits.apply(np.repeat(unit.image[None], 20, axis=0))), fast=True)
+    assert np.abs(scores - exact).max() <= 1e-4 * np.abs(exact).max()
+    alone = Meter(own, 100, 64)
+    whole = alone.score(edits, np.full(20, alone.open(unit)))
+    assert np.array_equal(scores[::2], whole[::2])
+    meter.close(handle)
+    assert not way.engine._images
+
+
+@pytest.mark.parametrize(
+    ("attack", "pixels"), [("random", 1), ("few-pixel", 3), ("one-pixel", 1), ("sweep", 3), ("min-pixels", 3)]
+)
 def test_permuting_and_splitting_units_changes_no_bit(attack: str, pixels: int) -> None:
     own = target()
     way, every = editing(own, pixels), units(own, pixels, attack)

@@ -74,6 +74,13 @@ class Attack(ABC):
         """
         return False
 
+    def on_windows(self, pixels: int) -> tuple[int, ...]:
+        """In how many pixels candidates differ from an image that many of them share, ascending, ``pixels`` last.
+
+        An engine is chosen for each of these numbers, and used for all numbers down to the one before.
+        """
+        return (pixels,)
+
     def within(self, budget: int | None) -> Attack:  # noqa: ARG002 (most attacks go on until there are no questions left)
         """The attack as it is run under a budget that was given, or under none."""
         return self

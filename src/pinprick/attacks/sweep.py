@@ -75,6 +75,10 @@ class SweepPixels(Attack):
     def course_follows_budget(self, pixels: int) -> bool:
         return pixels > 1
 
+    def on_windows(self, pixels: int) -> tuple[int, ...]:
+        # Whatever was found before is part of the base image.
+        return (1,) if pixels == 1 else (1, pixels)
+
     def run(self, meter: Meter, units: Iterator[Unit]) -> Iterator[Candidate]:
         def make(places: int, shape: Shape, pixels: int) -> Sweep:
             return Sweep(

@@ -48,22 +48,23 @@ def settle_engines(
         _check_stored(spec, stored)
         if not any(stored.values()):
             return None, stored
-    elif spec.engine == "dense":
-        return None, {str(pixels): False for pixels in spec.pixels}
+    wanted = sorted({each for a in spec.attacks() for pixels in spec.pixels for each in a.on_windows(pixels)})
+    if stored is None and spec.engine == "dense":
+        return None, {str(pixels): False for pixels in wanted}
     channels, height, width = images.image(indices[0]).shape
     editing = target.editing((channels, height, width))
     if editing is None:
         if spec.engine == "incremental":
             what = f"{target.name} is no torch module in single precision"
             raise InputError("--engine incremental", what, "Give auto.")
-        return None, {str(pixels): False for pixels in spec.pixels}
+        return None, {str(pixels): False for pixels in wanted}
     if stored is not None:
         for name, incremental in stored.items():
             editing.restore(int(name), incremental=incremental)
         return editing, stored
     path = (cache or _user_cache()) / "engines.json"
     known = _remembered(path) if spec.engine == "auto" else {}
-    for pixels in spec.pixels:
+    for pixels in wanted:
         key = _key(target, (channels, height, width), pixels)
         if key in known:
             editing.restore(pixels, incremental=known[key])
@@ -74,7 +75,7 @@ def settle_engines(
             _remember(path, known)
         if choice.incremental:
             listener.say(f"{pixels} pixel{'' if pixels == 1 else 's'}: only what they reach is computed, {choice.why}")
-    return editing, {str(pixels): editing.used_for(pixels) for pixels in spec.pixels}
+    return editing, {str(pixels): editing.used_for(pixels) for pixels in wanted}
 
 
 def _check_stored(spec: Spec, stored: dict[str, bool]) -> None:

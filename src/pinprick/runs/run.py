@@ -268,7 +268,12 @@ class _Run:
         for attack, pixels, units in groups:
             pending = (unit.unit(self.images) for unit in units if unit.key not in status)
             tally.budget = self._questions(pixels)
-            meter = Meter(self.target, tally.budget, self.rows, cache=self.target.deterministic, editing=self.editing)
+            meter = Meter(
+                *(self.target, tally.budget, self.rows),
+                cache=self.target.deterministic,
+                editing=self.editing,
+                levels=attack.on_windows(pixels),
+            )
             meter.on_asked = tally.questions
             for outcome in self._outcomes(attack, meter, pending):
                 self.store.add([outcome])

@@ -109,6 +109,7 @@ class Sweep(Search):
         self._asked = []
         owners: list[int] = []
         found: list[NDArray[np.int64]] = []
+        kept: list[int] = []
         for place, site in enumerate(self.sites):
             room = min(int(limits[place]), ASK)
             if site is None or site.over or room <= 0:
@@ -120,8 +121,12 @@ class Sweep(Search):
             self._asked.append((site, changes))
             owners += [place] * len(changes)
             found.append(self._entries(site, changes))
+            kept += [len(site.fixed)] * len(changes)
         entries = np.concatenate(found) if found else np.zeros((0, self.pixels, 3), np.int64)
-        edits = Edits(entries[..., 0].astype(np.int32), entries[..., 1].astype(np.int32), self.palette[entries[..., 2]])
+        rows, columns = entries[..., 0].astype(np.int32), entries[..., 1].astype(np.int32)
+        # The pixels of earlier sweeps are in every candidate of this one.
+        base = np.array(kept, np.int32)
+        edits = Edits(rows, columns, self.palette[entries[..., 2]], None if self.pixels == 1 else base + 1, base)
         return Asked(edits, np.array(owners, np.int64))
 
     def tell(self, fitness: NDArray[np.float64]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,8 @@ from pinprick.incremental import Check, Incremental, check
 Engine = Literal["auto", "dense", "incremental"]
 CANDIDATES, ROUNDS = 64, 3
 """Of the check when a run starts: enough for a verdict, and under half a minute of a network for 224 x 224 images."""
+MADE = 4
+"""Images with some pixels set that are kept in memory for each unit."""
 SMALL = 4_000_000
 """Multiplications of an image below which the dense way is taken without timing: little else is left to save there."""
 
@@ -86,19 +89,82 @@ class Editing:
         """Whether candidates of up to ``pixels`` changed pixels are scored on windows."""
         return pixels in self.choices and self.choices[pixels].incremental
 
-    def open(self, image: NDArray[np.uint8]) -> int:
-        """A handle for a base image ``(C, H, W)``."""
-        return int(self.engine.base(image[None])[0])
+    def near(self, edits: Edits, levels: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Which candidates ``(N,)`` are scored on windows, by the pixels that each has beside the ones it keeps.
 
-    def close(self, handle: int) -> None:
-        """Let go of a base image."""
-        self.engine.forget([handle])
+        ``levels``: numbers of pixels for which a way was chosen, ascending. Each is for numbers down to the one before.
+        """
+        beside = np.full(len(edits), edits.pixels) if edits.count is None else edits.count
+        beside = beside if edits.kept is None else beside - edits.kept
+        level = np.searchsorted(levels, beside)
+        used = np.array([*(self.used_for(each) for each in levels), False])
+        found: NDArray[np.bool_] = used[level]
+        return found
+
+    def open(self, image: NDArray[np.uint8]) -> Bases:
+        """An image ``(C, H, W)``, and those made from it that candidates have in common."""
+        return Bases(self.engine, image)
 
     @torch.inference_mode()
-    def scores(self, handles: NDArray[np.int64], edits: Edits) -> Scores:
-        """Scores ``(N, K)`` float32 of candidates, each of the base image behind its handle ``(N,)``."""
+    def scores(self, bases: list[Bases], edits: Edits) -> Scores:
+        """Scores ``(N, K)`` float32 of candidates of ``bases (N,)``.
+
+        What a candidate keeps is part of the image that it is computed from, so its bits follow from what its search
+        says of it, and not from the other candidates.
+        """
+        kept = np.zeros(len(edits), np.int32) if edits.kept is None else edits.kept
+        if not kept.any():
+            return self._scores(np.array([one.handle for one in bases], np.int64), edits)
+        found: Scores | None = None
+        for number in np.unique(kept).tolist():
+            which = np.flatnonzero(kept == number)
+            first, rest = edits.take(which).split() if number else (None, edits.take(which))
+            handles = np.array([bases[row].handle for row in which.tolist()], np.int64)
+            if first is not None:
+                for place, row in enumerate(which.tolist()):
+                    handles[place] = bases[row].with_pixels(first.take([place]))
+            part = self._scores(handles, rest)
+            found = np.empty((len(edits), part.shape[1]), part.dtype) if found is None else found
+            found[which] = part
+        assert found is not None
+        return found
+
+    def _scores(self, handles: NDArray[np.int64], edits: Edits) -> Scores:
         found: NDArray[np.float32] = self.engine.scores(handles, edits).float().cpu().numpy()
         return found
+
+
+class Bases:
+    """An image, and images that are it but for a few pixels, in an engine.
+
+    Attributes
+    ----------
+    handle : of the image itself.
+    """
+
+    def __init__(self, engine: Incremental, image: NDArray[np.uint8]) -> None:
+        self.engine, self.image = engine, image
+        self.handle = int(engine.base(image[None])[0])
+        self._made: OrderedDict[bytes, int] = OrderedDict()
+
+    def with_pixels(self, edits: Edits) -> int:
+        """The handle of the image with the pixels of one candidate set; the ones of longest ago are forgotten."""
+        key = edits.rows.tobytes() + edits.columns.tobytes() + edits.colours.tobytes()
+        if key in self._made:
+            self._made.move_to_end(key)
+            return self._made[key]
+        self._made[key] = int(self.engine.base(edits.apply(self.image[None]))[0])
+        return self._made[key]
+
+    def forget(self, most: int = MADE) -> None:
+        """Let go of all but the ``most`` that were asked for last."""
+        while len(self._made) > most:
+            self.engine.forget([self._made.popitem(last=False)[1]])
+
+    def close(self) -> None:
+        """Let go of all of them."""
+        self.forget(0)
+        self.engine.forget([self.handle])
 
 
 def _why(found: Check) -> str:

@@ -13,7 +13,7 @@ from pinprick.edits import Edits
 from pinprick.errors import BudgetError, OutOfMemoryError
 from pinprick.goals import GoalRows, Scores
 from pinprick.targets.base import MOST_LABELS, Target
-from pinprick.targets.editing import Editing
+from pinprick.targets.editing import Bases, Editing
 from pinprick.targets.passes import Answers, ask, is_out_of_memory, stacked, widened
 from pinprick.units import Unit
 
@@ -32,8 +32,8 @@ class _Account:
     reason: str | None = None
     known: dict[bytes, Scores] = field(default_factory=dict)
     held: int = 0
-    base: int | None = None
-    """The handle of its image, where candidates are scored from what was computed of that."""
+    bases: Bases | None = None
+    """Its image, and some made from it, where candidates are scored from what was computed of them."""
 
     def remember(self, key: bytes, row: Scores) -> None:
         """Keep the scores ``(K,)`` of an image, and forget the oldest where they take too much."""
@@ -59,15 +59,24 @@ class Meter:
         counted as asked all the same.
     editing : scores candidates from what was computed of their base images, for the numbers of pixels that it is used
         for; a verifying pass never goes this way.
+    levels : numbers of pixels, ascending, for which it was chosen whether it is used
+        (:meth:`pinprick.attacks.base.Attack.on_windows`); by default that of each candidate's entries.
     """
 
     def __init__(
-        self, target: Target, budget: int, rows: int, *, cache: bool = True, editing: Editing | None = None
+        self,
+        target: Target,
+        budget: int,
+        rows: int,
+        *,
+        cache: bool = True,
+        editing: Editing | None = None,
+        levels: tuple[int, ...] | None = None,
     ) -> None:
         if budget < 2:
             raise BudgetError(f"a budget of {budget} questions; one is reserved to verify, so 2 is the least")
         self.target, self.budget, self.rows, self.cache = target, budget, rows, cache
-        self.editing = editing
+        self.editing, self.levels = editing, levels
         self._accounts: dict[int, _Account] = {}
         self._next = 0
         self.total_asked = 0
@@ -86,8 +95,8 @@ class Meter:
     def close(self, handle: int) -> tuple[int, int]:
         """Forget a unit; what it asked and what was answered by the network, verifying passes included."""
         account = self._accounts.pop(handle)
-        if self.editing is not None and account.base is not None:
-            self.editing.close(account.base)
+        if account.bases is not None:
+            account.bases.close()
         return account.asked, account.answered
 
     def left(self, handle: int) -> int:
@@ -167,9 +176,26 @@ class Meter:
     def _through(
         self, edits: Edits, bases: NDArray[np.uint8], accounts: list[_Account], owners: NDArray[np.intp]
     ) -> Scores:
-        """Scores through the network; images are made a pass at a time."""
-        if self.editing is not None and self.editing.used_for(edits.pixels):
-            return self._edited(self.editing, edits, [accounts[owner] for owner in owners])
+        """Scores through the network, of each candidate on windows or of its whole image."""
+        if self.editing is None:
+            return self._dense(edits, bases, accounts, owners)
+        near = self.editing.near(edits, self.levels or (edits.pixels,))
+        if not near.any():
+            return self._dense(edits, bases, accounts, owners)
+        which = np.flatnonzero(near)
+        found = self._edited(self.editing, edits.take(which), [accounts[owner] for owner in owners[which]])
+        if near.all():
+            return found
+        other = np.flatnonzero(~near)
+        whole = self._dense(edits.take(other), bases, accounts, owners[other])
+        scores: Scores = np.empty((len(edits), found.shape[1]), np.result_type(found, whole))
+        scores[which], scores[other] = found, whole
+        return scores
+
+    def _dense(
+        self, edits: Edits, bases: NDArray[np.uint8], accounts: list[_Account], owners: NDArray[np.intp]
+    ) -> Scores:
+        """Scores of whole images, which are made a pass at a time."""
         parts: list[Scores] = []
         for start in range(0, len(edits), self.rows):
             part = slice(start, start + self.rows)
@@ -181,11 +207,10 @@ class Meter:
 
     def _edited(self, editing: Editing, edits: Edits, owners: list[_Account]) -> Scores:
         """Scores from what was computed of the base images, which is done when they are first needed."""
-        for account in owners:
-            if account.base is None:
-                account.base = editing.open(account.unit.image)
         try:
-            found = editing.scores(np.array([account.base for account in owners], np.int64), edits)
+            found = editing.scores([self._bases(editing, account) for account in owners], edits)
+            for account in owners:
+                self._bases(editing, account).forget()
         except Exception as error:
             if is_out_of_memory(error):
                 raise OutOfMemoryError(f"candidates of {self.target.name} on windows do not fit into memory") from error
@@ -196,6 +221,12 @@ class Meter:
             found[row] = np.nan
         self._note(answers, owners)
         return found
+
+    @staticmethod
+    def _bases(editing: Editing, account: _Account) -> Bases:
+        if account.bases is None:
+            account.bases = editing.open(account.unit.image)
+        return account.bases
 
     def _note(self, answers: Answers, owners: list[_Account]) -> None:
         """Charge what was sent to the units that own the rows, and fail those of rows without scores."""
