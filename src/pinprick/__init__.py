@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pinprick.targets.base import Target
     from pinprick.targets.callable_target import CallableTarget
     from pinprick.targets.loading import load_target
+    from pinprick.targets.sklearn_target import SklearnTarget
     from pinprick.targets.torch_target import TorchTarget
 
 _HOMES = {
@@ -44,6 +45,7 @@ _HOMES = {
     "Target": "pinprick.targets.base",
     "CallableTarget": "pinprick.targets.callable_target",
     "load_target": "pinprick.targets.loading",
+    "SklearnTarget": "pinprick.targets.sklearn_target",
     "TorchTarget": "pinprick.targets.torch_target",
 }
 
@@ -56,6 +58,7 @@ __all__ = [
     "Measures",
     "PinprickError",
     "RunResult",
+    "SklearnTarget",
     "Spec",
     "Target",
     "TorchTarget",

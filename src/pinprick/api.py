@@ -12,7 +12,6 @@ from torch import nn
 
 from pinprick.attacks.arguments import eight_bit
 from pinprick.data.image_set import ImageSet
-from pinprick.data.sets import load_images
 from pinprick.errors import InputError
 from pinprick.runs.ready import load_spec_target
 from pinprick.runs.result import Listener, RunResult
@@ -31,13 +30,13 @@ def attack(model: Model, images: Images, *, say: Callable[[str], None] | None = 
     Parameters
     ----------
     model : a shipped name or another form of ``--model``; a torch module or a function from images ``(N, C, H, W)``
-        float32 in [0, 1] to ``(N, K)`` scores; or a :class:`pinprick.Target`.
+        float32 in [0, 1] to ``(N, K)`` scores; a fitted classifier of scikit-learn; or a :class:`pinprick.Target`.
     images : a name or path as after ``--data``; an :class:`pinprick.ImageSet`; or ``(images, labels)``, where images
         are ``(N, C, H, W)`` floats in [0, 1] (rounded to 8 bits) or uint8, and labels ``(N,)`` integers or None.
     say : called with each warning and decision; by default they go to the logger ``pinprick``, which shows warnings.
     options : as on the command line, with underscores: ``attack``, ``parameters`` (a dict, in place of ``--set``),
         ``pixels`` (a number or several), ``goal``, ``targets``, ``limit``, ``first``, ``budget``, ``stop``,
-        ``baseline``, ``seed``, ``device``, ``batch_size``, ``outputs``, ``normalize``, ``labels``, ``out``,
+        ``baseline``, ``seed``, ``device``, ``batch_size``, ``outputs``, ``normalize``, ``layout``, ``labels``, ``out``,
         ``save_images``, ``trust_pickle`` …
 
     Returns
@@ -62,10 +61,16 @@ def attack(model: Model, images: Images, *, say: Callable[[str], None] | None = 
         if spec.trust_pickle:
             raise InputError("trust_pickle", "the model is given, and no file is loaded", "Leave it out.")
         order = spec.channel_order if "channel_order" in spec.model_fields_set else None
-        target = as_target(model, outputs=spec.outputs, device=spec.device, normalize=spec.normalize, order=order)
-    if isinstance(images, str):
-        chosen = load_images(images, classes=spec.classes, resize=spec.resize, crop=spec.crop)
-    else:
+        target = as_target(
+            model,
+            outputs=spec.outputs,
+            device=spec.device,
+            normalize=spec.normalize,
+            order=order,
+            layout=spec.layout,
+        )
+    chosen = None  # the run loads what the spec names
+    if not isinstance(images, str):
         chosen = images if isinstance(images, ImageSet) else _pair(images)
     return run(spec, target=target, images=chosen, listener=Listener(say=say or _log))
 

@@ -54,9 +54,10 @@ def attack(
     batch_size: Annotated[int | None, typer.Option(help="Rows of a forward pass; 64 on the CPU by default.")] = None,
     outputs: Annotated[str | None, typer.Option(help="auto (default), logits, probabilities or labels.")] = None,
     normalize: Annotated[
-        str | None, typer.Option(help="cifar10, imagenet, mnist, half, none, or mean/std numbers.")
+        str | None, typer.Option(help="cifar10, imagenet, mnist, half, none, a range (0..255), or mean/std numbers.")
     ] = None,
     channel_order: Annotated[str | None, typer.Option(help="rgb (default) or bgr.")] = None,
+    layout: Annotated[str | None, typer.Option(help="Of models that take arrays: nhwc or nchw. Default auto.")] = None,
     labels: Annotated[str | None, typer.Option(help="given (default) or predicted.")] = None,
     classes: Annotated[
         str | None, typer.Option(help="JSON list of class names in the model's order.", metavar="FILE")

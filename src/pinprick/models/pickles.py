@@ -1,4 +1,4 @@
-"""Files that torch.save and torch.jit.save write: programs as well as data, so that most need the user's trust.
+"""Files of torch.save, torch.jit.save, pickle and joblib: programs as well as data, so that most need the user's trust.
 
 A pickle can run any code while it is read. A TorchScript archive is no pickle of Python's, but a program all the same:
 ``torch.from_file`` in it writes to any file, already when it is loaded. Only a plain state dict, tensors by name, is
@@ -7,10 +7,12 @@ read without trust, by torch's restricted reader.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +20,27 @@ import torch
 
 from pinprick.errors import InputError, one_line
 
-PICKLE_SUFFIXES = (".pt", ".pth", ".pt2", ".pkl", ".pickle", ".ckpt", ".bin")
-"""What files of torch.save and torch.jit.save usually end in."""
+PICKLE_SUFFIXES = (".pt", ".pth", ".pt2", ".pkl", ".pickle", ".ckpt", ".bin", ".joblib")
+"""What files of torch.save, torch.jit.save, pickle and joblib usually end in."""
 
+_OLD_TORCH = bytes.fromhex("80028a0a6cfc9c46f920")
 _FIRST_SAFE_TORCH = (2, 10)
 """Below, torch.load(weights_only=True) could be made to run code (CVE-2025-32434, CVE-2026-24747)."""
 _OTHERWISE = "save the weights as safetensors (safetensors.torch.save_file), or give a factory (file.py:function)."
 _TRUST = f"If you trust whoever made it, add --trust-pickle; otherwise {_OTHERWISE}"
+_TRUST_ESTIMATOR = "If you trust whoever made it, add --trust-pickle; otherwise save it with skops.io.dump (.skops)."
 _NOT_HERE = re.compile(r"GLOBAL ([\w.]+)")
 
 
 def is_pickle_name(path: Path) -> bool:
-    """Does the name end like that of a file that torch.save or torch.jit.save wrote?"""
+    """Does the name end like that of a file that torch.save, torch.jit.save, pickle or joblib wrote?"""
     return path.suffix.lower() in PICKLE_SUFFIXES
 
 
-def load_pickled(path: Path, what: str, *, trusted: bool) -> Any:
+def load_pickled(path: Path, what: str, *, trusted: bool, notes: list[str] | None = None) -> Any:
     """What a pickle or a TorchScript archive holds, on the CPU; ``what`` is how errors call it.
+
+    To ``notes`` is added what the user should know: that another version of scikit-learn has written it.
 
     The folder of the file and the current one are put on Python's path, since a pickle holds the names of its classes
     and not the classes.
@@ -54,11 +60,17 @@ def load_pickled(path: Path, what: str, *, trusted: bool) -> Any:
             if script
             else "a pickle, which can run any code when it is loaded"
         )
-        raise InputError(what, kind, _TRUST)
+        raise InputError(what, kind, _TRUST_ESTIMATOR if path.suffix.lower() == ".joblib" else _TRUST)
     for folder in (Path.cwd(), path.resolve().parent):
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
     try:
+        if not members and not _is_torch(path):
+            with telling_versions([] if notes is None else notes):
+                import joblib
+
+                # It reads plain pickles as well as its own.
+                return joblib.load(path)
         with warnings.catch_warnings():
             # That TorchScript, and some ways to pickle, are of yesterday is nothing that the user can mend here.
             warnings.simplefilter("ignore")
@@ -71,9 +83,28 @@ def load_pickled(path: Path, what: str, *, trusted: bool) -> Any:
             "A pickle names its classes only: put the Python file that defines them beside it, or give a factory "
             "(file.py:function)."
             if names
-            else "It may be cut off, or no file of torch.save."
+            else "It may be cut off, or no file of torch.save, pickle or joblib."
         )
         raise InputError(what, f"loading it raised {_short(error)}", right) from error
+
+
+@contextlib.contextmanager
+def telling_versions(notes: list[str]) -> Iterator[None]:
+    """Silence, but for estimators that another version of scikit-learn has written: these are noted, once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        if (old := getattr(warning.message, "original_sklearn_version", None)) is not None:
+            now = getattr(warning.message, "current_sklearn_version", "another")
+            notes.append(f"warning: scikit-learn {old} has written it, and {now} reads it: it may answer otherwise")
+            return
+
+
+def _is_torch(path: Path) -> bool:
+    """Does the file begin as those of torch.save before 1.6 do, which are no zip files?"""
+    with path.open("rb") as file:
+        return file.read(len(_OLD_TORCH)) == _OLD_TORCH
 
 
 def read_state_dict(path: Path, what: str, *, trusted: bool) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import isfinite
 
@@ -18,20 +19,28 @@ NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 """Mean and standard deviation a channel, of images in [0, 1], by their usual names."""
+_NUMBER = r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?"
+_RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})")
 
 
 def parse_normalisation(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """A name from :data:`NORMALISATIONS`, or numbers: ``"0.49,0.48,0.45/0.25,0.24,0.26"`` (mean/std, RGB order).
+    """A name from :data:`NORMALISATIONS`, a range (``"0..255"``: what black and white become), or numbers:
+    ``"0.49,0.48,0.45/0.25,0.24,0.26"`` (mean/std, RGB order).
 
     Raises
     ------
-    UnknownNameError : no numbers and no known name.
+    UnknownNameError : no numbers, no range and no known name.
     InputError : numbers that do not parse or are not finite, a standard deviation of 0 or below, more of one than of
         the other.
     """
+    if given := _RANGE.fullmatch(text):
+        black, white = float(given[1]), float(given[2])
+        if black >= white:
+            raise InputError("--normalize", f"a range from {given[1]} to {given[2]}", "Write for instance 0..255.")
+        return (0.0 - black / (white - black),), (1 / (white - black),)
     if "/" not in text:
         if text not in NORMALISATIONS:
-            raise UnknownNameError("--normalize", text, NORMALISATIONS)
+            raise UnknownNameError("--normalize", text, (*NORMALISATIONS, "0..255"))
         return NORMALISATIONS[text]
     try:
         mean, std = (tuple(float(part) for part in half.split(",")) for half in text.split("/"))

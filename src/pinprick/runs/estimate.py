@@ -9,11 +9,10 @@ import numpy as np
 
 from pinprick.attacks.arguments import takes_single_images
 from pinprick.data.image_set import ImageSet
-from pinprick.data.sets import load_images
 from pinprick.errors import InputError
 from pinprick.runs.clean import image_order
 from pinprick.runs.plan import goals_an_image
-from pinprick.runs.ready import load_spec_target, ready
+from pinprick.runs.ready import load_spec_target, ready, settled_images
 from pinprick.runs.result import Listener
 from pinprick.runs.spec import Spec
 from pinprick.targets.base import Target
@@ -35,7 +34,7 @@ def estimate(spec: Spec, *, target: Target | None = None, images: ImageSet | Non
     InputError : something that was given cannot be used, as far as this is known before images are scored.
     """
     target = target or load_spec_target(spec)
-    images = images or load_images(spec.data, classes=spec.classes, resize=spec.resize, crop=spec.crop)
+    images = settled_images(spec, target, images, Listener())
     order = image_order(images, spec.seed, shuffled=spec.first is None)
     channels, height, width = images.image(int(order[0])).shape
     spec.check_shape(channels, height, width)

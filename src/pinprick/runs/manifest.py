@@ -34,7 +34,7 @@ def make_manifest(spec: Spec, target: Target, images: ImageSet, rows: int) -> di
         },
         "given": spec.model_dump(mode="json"),
         "passes": {"rows": rows, "engine": target.identity().get("engine", "dense")},
-        "versions": versions(),
+        "versions": versions() | target.versions(),
         "machine": machine(),
         "data": {
             "name": images.name,

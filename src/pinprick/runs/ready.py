@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pinprick.data.image_set import ImageSet
+from pinprick.data.sets import load_images
 from pinprick.errors import InputError
 from pinprick.runs.clean import check_shape
 from pinprick.runs.result import Listener
 from pinprick.runs.spec import Spec
 from pinprick.targets.base import Target
+from pinprick.targets.class_names import matched
 from pinprick.targets.loading import load_target
 from pinprick.targets.outputs import SAMPLE, settle, with_noise
 
@@ -21,7 +23,25 @@ def load_spec_target(spec: Spec) -> Target:
         normalize=spec.normalize,
         order=spec.channel_order if "channel_order" in spec.model_fields_set else None,
         trust_pickle=spec.trust_pickle,
+        layout=spec.layout,
     )
+
+
+def settled_images(spec: Spec, target: Target, images: ImageSet | None, listener: Listener) -> ImageSet:
+    """The images of a run, those that the spec names unless they are given, labelled in the order of the target.
+
+    Raises
+    ------
+    InputError : no such set; a class of the set that the target does not have, and it has no other order.
+    """
+    if images is None:
+        images = load_images(spec.data, classes=spec.classes, resize=spec.resize, crop=spec.crop)
+    if target.class_names is None or spec.classes is not None:
+        return images
+    images, told = matched(images, target.class_names, target.name, strict=target.strict_names)
+    if told is not None:
+        listener.say(told)
+    return images
 
 
 def ready(target: Target, images: ImageSet, indices: list[int], listener: Listener) -> None:
@@ -30,6 +50,9 @@ def ready(target: Target, images: ImageSet, indices: list[int], listener: Listen
     check_shape(target, images, sample.shape[1:])
     if getattr(target, "was_training", False):
         listener.say(f"note: {target.name} is put into evaluation mode")
+    told = target.notes
+    for note in told:
+        listener.say(note)
     decided = settle(target, sample)
     if decided is not None:
         listener.say(decided)
@@ -44,6 +67,8 @@ def ready(target: Target, images: ImageSet, indices: list[int], listener: Listen
             "Check --classes, and that the set belongs to the model.",
         )
     target.prepare(target.images(with_noise(sample, SAMPLE)))
+    for note in target.notes[len(told) :]:
+        listener.say(note)
 
 
 def class_count(images: ImageSet) -> int:

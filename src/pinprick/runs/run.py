@@ -14,14 +14,13 @@ import pyarrow.compute as pc
 
 from pinprick.attacks.base import Attack
 from pinprick.data.image_set import ImageSet
-from pinprick.data.sets import load_images
 from pinprick.errors import InputError, OutOfMemoryError, RunStoppedError, one_line
 from pinprick.outcomes import Outcome
 from pinprick.runs.clean import CleanPass, clean_pass, image_order
 from pinprick.runs.engines import settle_engines
 from pinprick.runs.manifest import check_same, make_manifest, run_id
 from pinprick.runs.plan import PlannedUnit, plan
-from pinprick.runs.ready import load_spec_target, ready
+from pinprick.runs.ready import load_spec_target, ready, settled_images
 from pinprick.runs.result import Listener, RunResult
 from pinprick.runs.same_model import SAME, SIMILAR, check_clean, merged, read_clean, write_clean
 from pinprick.runs.spec import Spec
@@ -63,7 +62,7 @@ def run(
     listener = listener or Listener()
     started = time.perf_counter()
     target = target or load_spec_target(spec)
-    images = images or load_images(spec.data, classes=spec.classes, resize=spec.resize, crop=spec.crop)
+    images = settled_images(spec, target, images, listener)
     order = image_order(images, spec.seed, shuffled=spec.first is None)
     spec.check_shape(*images.image(int(order[0])).shape)
     ready(target, images, order[:64].tolist(), listener)
@@ -200,10 +199,7 @@ class _Run:
         low = min(2 / classes, MOSTLY_RIGHT)
         if clean.accuracy is None or self.spec.labels != "given":
             return
-        causes = (
-            "the order of the classes (--classes), of the channels (--channel-order), or the normalisation "
-            "(--normalize)"
-        )
+        causes = self.target.suspects
         if clean.accuracy < low:
             under = "twice chance" if low < MOSTLY_RIGHT else f"{low:.0%}"
             say(

@@ -27,6 +27,7 @@ from pinprick.attacks.search_loop import Stop
 from pinprick.data.folder import IMAGE_SUFFIXES, is_image_name
 from pinprick.errors import InputError, UnknownNameError
 from pinprick.paths import given_path
+from pinprick.targets.arrays import Layout
 from pinprick.targets.base import Outputs
 from pinprick.targets.editing import Engine
 
@@ -46,6 +47,7 @@ _HOW = {
     "outputs",
     "classes",
     "normalize",
+    "layout",
     "parameters",
     "engine",
 }
@@ -106,6 +108,7 @@ class Spec(BaseModel):
     outputs: Outputs = "auto"
     normalize: str | None = None
     channel_order: Literal["rgb", "bgr"] = "rgb"
+    layout: Layout = "auto"
     labels: Literal["given", "predicted"] = "given"
     classes: Path | None = None
     resize: int | None = None

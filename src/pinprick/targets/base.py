@@ -41,6 +41,19 @@ class Target(ABC):
     fixed_rows: int | None = None
     """The one number of rows that it takes at a time, where that is fixed in the model; None where any will do. Passes
     are cut and filled up to it in :meth:`answer`; nothing else has to know."""
+    notes: tuple[str, ...] = ()
+    """What its user should know before a run: lines that begin with ``note:`` or ``warning:``."""
+    usual_rows: int | None = None
+    """Rows a pass by default, where not those that are usual on its device."""
+    class_names: tuple[str, ...] | None = None
+    """Its classes by name, where it states them; several names of one class have commas between them. Labels of a set
+    with class names are carried over by name (:func:`pinprick.targets.class_names.matched`)."""
+    strict_names = False
+    """Whether images of classes that are not among :attr:`class_names` are refused, or warned of."""
+    suspects = (
+        "the order of the classes (--classes), of the channels (--channel-order), or the normalisation (--normalize)"
+    )
+    """Why it may get few images right that it should get right."""
 
     def __init__(
         self,
@@ -92,6 +105,13 @@ class Target(ABC):
         """As :meth:`raw`, by the fastest way that agrees with it; searches use this, verdicts do not."""
         return self.raw(images)
 
+    def choose_outputs(self, images: torch.Tensor) -> str | None:  # noqa: ARG002
+        """Set :attr:`outputs` where the classifier itself shows what they are, and return a line that says so.
+
+        Of others it is told by their answers (:func:`pinprick.targets.outputs.settle`); for them this is None.
+        """
+        return None
+
     def prepare(self, images: torch.Tensor) -> None:  # noqa: B027 (optional)
         """Called once before a run with images as they will come, to choose the fastest way."""
 
@@ -105,6 +125,15 @@ class Target(ABC):
         The number of classes is not among it: some targets show it only when they are first asked.
         """
         return {"target": type(self).__name__, "outputs": self.outputs}
+
+    def versions(self) -> dict[str, str]:
+        """Versions of what runs it, by name, beside those that every manifest has."""
+        return {}
+
+    def note(self, line: str) -> None:
+        """Add to :attr:`notes` what is not among them yet."""
+        if line not in self.notes:
+            self.notes = (*self.notes, line)
 
     def images(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         """8-bit images ``(N, C, H, W)`` as the float tensor in [0, 1] that the classifier takes."""

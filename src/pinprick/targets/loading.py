@@ -25,12 +25,13 @@ from pinprick.models.registry import net_names
 from pinprick.models.shipped import load_shipped, shipped
 from pinprick.models.weights import Card, load_net, load_state
 from pinprick.paths import given_path
+from pinprick.targets.arrays import Layout
 from pinprick.targets.base import Outputs, Target
 from pinprick.targets.callable_target import CallableTarget
 from pinprick.targets.torch_target import TorchTarget, choose_device
 
-_FOREIGN = (".onnx", ".h5", ".keras", ".tflite", ".pb", ".joblib")
-_BY_SUFFIX: dict[str, str] = {}
+_FOREIGN = (".onnx", ".h5", ".keras", ".tflite", ".pb")
+_BY_SUFFIX: dict[str, str] = {".skops": "pinprick.targets.skops_files"}
 _BY_PREFIX: dict[str, str] = {}
 """Models whose names end or begin so are loaded by the module named: its ``load(model, options)`` makes the target."""
 _FORMS = "Write a shipped name, [net:]weights.safetensors, file.py:function or package.module:function."
@@ -45,6 +46,7 @@ class Options:
     normalize: str | None = None
     order: str | None = None
     trust_pickle: bool = False
+    layout: Layout = "auto"
 
 
 def load_target(
@@ -55,6 +57,7 @@ def load_target(
     normalize: str | None = None,
     order: str | None = None,
     trust_pickle: bool = False,
+    layout: Layout = "auto",
 ) -> Target:
     """The target that ``model`` names.
 
@@ -65,20 +68,22 @@ def load_target(
         ``package.module:function``: a function without arguments that returns a torch module, a target, or a function
         from images ``(N, C, H, W)`` float in [0, 1] to scores. ``net:state.pt`` is a state dict of torch.save, for
         networks whose usual preprocessing is known; with ``trust_pickle``, ``net.pt`` is a whole module, pickled or
-        TorchScript.
+        TorchScript, and ``forest.joblib`` or ``forest.pkl`` a classifier of scikit-learn. ``forest.skops`` is one that
+        needs no trust.
     trust_pickle : load such a file although it can run any code. State dicts do not need it.
     normalize : mean and standard deviation inside the target, by name or as numbers (see
         :func:`pinprick.models.preprocessing.parse_normalisation`); None keeps what the weights state, and passes
         images in [0, 1] to modules from factories.
     order : ``rgb`` or ``bgr``, the channel order that the network was trained with; None keeps what the weights state,
         and is RGB for modules from factories.
+    layout : of classifiers that take arrays, ``nhwc`` or ``nchw``.
 
     Raises
     ------
     InputError : no such model, missing or foreign weights, a factory that raises or returns something else; a
         normalisation, order or device for a target or a function, which have their own inside.
     """
-    options = Options(outputs, device, normalize, order, trust_pickle)
+    options = Options(outputs, device, normalize, order, trust_pickle, layout)
     for name, module in (*_BY_PREFIX.items(), *_BY_SUFFIX.items()):
         if model.startswith(name) if name in _BY_PREFIX else model.lower().endswith(name):
             target: Target = importlib.import_module(module).load(model, options)
@@ -90,11 +95,18 @@ def load_target(
     pickled = is_pickle_name(path) and model not in shipped()
     if trust_pickle and not pickled:
         raise InputError("--trust-pickle", f"{model!r} is no pickle, by its name", "Leave it out.")
+    if layout != "auto" and (path.suffix == ".safetensors" or pickled == bool(colon)):
+        raise InputError("--layout", "the model is a torch module, which takes N, C, H, W", "Leave it out.")
     if pickled and colon:
         return _from_weights(*load_state(path, left, trusted=trust_pickle), left, outputs, device, normalize, order)
     if pickled:
-        made = _module_in(path, model, trust_pickle)
-        return as_target(made, outputs=outputs, device=device, normalize=normalize, order=order, name=path.name)
+        made, notes = _pickled(path, model, trust_pickle)
+        target = as_target(
+            made, outputs=outputs, device=device, normalize=normalize, order=order, layout=layout, name=path.name
+        )
+        for note in notes:
+            target.note(note)
+        return target
     if path.suffix == ".safetensors":
         net, card = load_net(path, left or None)
         return _from_weights(net, card, left or card.net, outputs, device, normalize, order)
@@ -106,24 +118,34 @@ def load_target(
             raise InputError(f"--model {model}", "a model of something else than torch", right)
         return _from_weights(*load_shipped(model), model, outputs, device, normalize, order)
     with _staying():
-        factory = _factory(model, left, right)
+        found = _named(model, left, right)
         # A module that the file has made already is as good as a function that makes one.
-        made = factory if isinstance(factory, nn.Module) else _call(model, factory)
-    return as_target(made, outputs=outputs, device=device, normalize=normalize, order=order, name=right, source=model)
+        made = found if isinstance(found, nn.Module | Target) or is_estimator(found) else _call(model, found)
+    return as_target(
+        made,
+        outputs=outputs,
+        device=device,
+        normalize=normalize,
+        order=order,
+        layout=layout,
+        name=right,
+        source=model,
+    )
 
 
-def _module_in(path: Path, model: str, trusted: bool) -> nn.Module:
-    """The module in a pickle or a TorchScript archive."""
+def _pickled(path: Path, model: str, trusted: bool) -> tuple[Any, list[str]]:
+    """The module in a pickle or a TorchScript archive, or the classifier in one; and what is to be said of it."""
     what = f"--model {model}"
-    made = load_pickled(path, what, trusted=trusted)
-    if isinstance(made, nn.Module):
-        return made
+    notes: list[str] = []
+    made = load_pickled(path, what, trusted=trusted, notes=notes)
+    if isinstance(made, nn.Module) or is_estimator(made):
+        return made, notes
     wrong = f"it holds a {'dict' if isinstance(made, dict) else type(made).__name__}, no module"
     if isinstance(made, dict):
         nets = ", ".join(net_names())
         right = f"For a state dict say of which network: NET:{model} ({nets}), or give a factory (file.py:function)."
         raise InputError(what, wrong, right)
-    raise InputError(what, wrong, "Save a torch module, or give a factory (file.py:function).")
+    raise InputError(what, wrong, "Save a torch module or a classifier, or give a factory (file.py:function).")
 
 
 def as_target(
@@ -133,17 +155,29 @@ def as_target(
     device: str = "auto",
     normalize: str | None = None,
     order: str | None = None,
+    layout: Layout = "auto",
     name: str | None = None,
     source: str | None = None,
 ) -> Target:
-    """A target from a torch module, a target, or a function; the options are those of :func:`load_target`.
+    """A target from a torch module, a scikit-learn classifier, a target, or a function.
+
+    The options are those of :func:`load_target`.
 
     ``source`` is what the user wrote after --model where a factory has made it; None where it is given in Python.
 
     Raises
     ------
-    InputError : it is none of these; or a normalisation, BGR order or another device for a target or a function.
+    InputError : it is none of these; or a normalisation, BGR order, layout or another device for a target or a
+        function; or a layout for a module.
     """
+    if is_estimator(made):
+        from pinprick.targets.sklearn_target import SklearnTarget
+
+        _check_device("classifier", torch.device("cpu"), device)
+        return SklearnTarget(made, outputs, name=name, normalize=normalize, order=order, layout=layout)
+    if layout != "auto":
+        kind = "torch module, which takes N, C, H, W" if isinstance(made, nn.Module) else "target or a function"
+        raise InputError("--layout", f"the model is a {kind}", "Leave it out, and turn the images round inside.")
     if isinstance(made, nn.Module):
         preprocess = None
         if normalize is not None or order not in (None, "rgb"):
@@ -168,12 +202,27 @@ def as_target(
     )
 
 
+def is_estimator(made: Any) -> bool:
+    """Whether this is an estimator of scikit-learn or like one: it was fitted, predicts, and states its classes."""
+    if isinstance(made, type | nn.Module | Target):
+        return False
+    # Nothing can be of scikit-learn that has not been imported, which takes a second.
+    base = getattr(sys.modules.get("sklearn.base"), "BaseEstimator", None)
+    own = base is not None and isinstance(made, base)
+    return own or (callable(getattr(made, "predict", None)) and getattr(made, "classes_", None) is not None)
+
+
 def _check_inside(kind: str, own: torch.device, device: str, normalize: str | None, order: str | None) -> None:
     """Raise InputError where an option concerns what a target or a function does inside, out of reach."""
     if normalize is not None:
         raise InputError("--normalize", f"the model is a {kind}", f"Normalise inside the {kind}.")
     if order not in (None, "rgb"):
         raise InputError("--channel-order", f"the model is a {kind}", f"Turn the channels round inside the {kind}.")
+    _check_device(kind, own, device)
+
+
+def _check_device(kind: str, own: torch.device, device: str) -> None:
+    """Raise InputError where another device is asked for than a model is on that does not move."""
     if device != "auto":
         chosen = choose_device(device)
         if chosen.type != own.type or chosen.index not in (None, own.index):
@@ -215,16 +264,16 @@ def _staying() -> Iterator[None]:
         os.chdir(here)
 
 
-def _factory(model: str, left: str, right: str) -> Callable[[], Any]:
+def _named(model: str, left: str, right: str) -> Any:
+    """What is called so in a user's file or package: a function, a module or a classifier."""
     module = _import(model, left)
     found = getattr(module, right, None)
     if found is None:
         functions = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise UnknownNameError(f"--model {model}", right, functions or ["(no functions in it)"])
-    if not callable(found):
+    if not callable(found) and not is_estimator(found):
         raise InputError(f"--model {model}", f"{right} is a {type(found).__name__}, not a function", _FORMS)
-    factory: Callable[[], Any] = found
-    return factory
+    return found
 
 
 def _import(model: str, left: str) -> ModuleType:

@@ -70,6 +70,8 @@ def settle(target: Target, images: NDArray[np.uint8]) -> str | None:
     if not target.local:
         raise OutputsError(f"outputs of {target.name!r}", "the target is remote, they are not guessed", _SAY)
     sample = with_noise(images, SAMPLE)
+    if (line := target.choose_outputs(target.images(sample))) is not None:
+        return line
     answer = _answer(target, sample)
     target.outputs = detect_outputs(target.name, answer)
     if answer.ndim == 2 and target.outputs != "labels" and target.classes is None:

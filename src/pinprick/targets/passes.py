@@ -45,7 +45,7 @@ class Answers:
 def default_rows(target: Target) -> int:
     """Rows a pass for the device that the target lives on; a multiple of the rows that it takes at a time."""
     device = getattr(target, "device", torch.device("cpu"))
-    usual, step = ROWS.get(device.type, 256), target.fixed_rows or 1
+    usual, step = target.usual_rows or ROWS.get(device.type, 256), target.fixed_rows or 1
     return max(step, usual // step * step)
 
 
