@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
+
+FEW = 64
+"""Entries a candidate up to which they are put into an image one after the other; more at once."""
+KEY_BYTES = 64
+"""Of the key of a candidate; longer ones are digests, as thousands of them are remembered."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +80,11 @@ class Edits:
 
     @staticmethod
     def join(parts: list[Edits]) -> Edits:
-        """The candidates of ``parts`` (all of one ``d``), one after the other."""
+        """The candidates of ``parts``, one after the other, with room for as many entries as the widest of them."""
         if len(parts) == 1:
             return parts[0]
+        width = max(part.pixels for part in parts)
+        parts = [part._widened(width) for part in parts]
         count = kept = None
         if any(part.count is not None for part in parts):
             full = [np.full(len(p), p.pixels, np.int32) if p.count is None else p.count for p in parts]
@@ -91,9 +99,28 @@ class Edits:
             kept,
         )
 
+    def _widened(self, width: int) -> Edits:
+        """The same candidates with room for ``width`` entries, those beyond their own not counting."""
+        missing = width - self.pixels
+        if not missing:
+            return self
+        count = np.full(len(self), self.pixels, np.int32) if self.count is None else self.count
+        room = ((0, 0), (0, missing))
+        rows, columns = np.pad(self.rows, room), np.pad(self.columns, room)
+        return Edits(rows, columns, np.pad(self.colours, (*room, (0, 0))), count, self.kept)
+
+    def within(self, pixels: int) -> Edits:
+        """The same candidates with their first ``pixels`` entries alone."""
+        count = None if self.count is None else np.minimum(self.count, pixels).astype(np.int32)
+        return Edits(self.rows[:, :pixels], self.columns[:, :pixels], self.colours[:, :pixels], count)
+
     def apply(self, bases: Images) -> Images:
         """The edited images ``(N, C, H, W)`` uint8, from one base image a candidate, ``(N, C, H, W)`` uint8."""
         images = bases.copy()
+        if self.pixels > FEW:
+            which, at = np.nonzero(self._last(bases.shape[-1]))
+            images[which, :, self.rows[which, at], self.columns[which, at]] = self.colours[which, at]
+            return images
         every = np.arange(len(self))
         # One entry after the other, so that of the same pixel twice the later wins.
         for entry in range(self.pixels):
@@ -107,13 +134,11 @@ class Edits:
         Two candidates of one base image make the same image exactly when their canonical edits are equal. Dropped
         entries are last, as row 0, column 0 and colour 0, and left out of ``count``.
         """
-        n, d = self.rows.shape
+        n = len(self)
         height, width = bases.shape[-2:]
         nowhere = height * width
         where = self.rows.astype(np.int64) * width + self.columns
-        live = np.ones((n, d), bool) if self.count is None else np.arange(d) < self.count[:, None]
-        for entry in range(d - 1):
-            live[:, entry] &= ~((where[:, entry + 1 :] == where[:, entry, None]) & live[:, entry + 1 :]).any(axis=1)
+        live = self._last(width)
         own = bases[np.arange(n)[:, None], :, self.rows, self.columns]
         live &= (own != self.colours).any(axis=2)
         where = np.where(live, where, nowhere)
@@ -129,15 +154,34 @@ class Edits:
             live.sum(axis=1).astype(np.int32),
         )
 
+    def _last(self, width: int) -> NDArray[np.bool_]:
+        """Of each entry whether it counts and no later one of its candidate sets the same pixel, ``(N, d)``."""
+        n, d = self.rows.shape
+        live = np.ones((n, d), bool) if self.count is None else np.arange(d) < self.count[:, None]
+        if d < 2:
+            return live
+        # Entries that do not count have places of their own, under 0.
+        where = np.where(live, self.rows.astype(np.int64) * width + self.columns, -1 - np.arange(d))
+        order = np.argsort(where, axis=1, kind="stable")
+        sorted_places = np.take_along_axis(where, order, axis=1)
+        overridden = np.zeros((n, d), bool)
+        np.put_along_axis(overridden, order[:, :-1], sorted_places[:, :-1] == sorted_places[:, 1:], axis=1)
+        return live & ~overridden
+
     def keys(self, bases: Images) -> list[bytes]:
-        """A key for each candidate; of one base image, equal keys are equal images and the other way round."""
+        """A key for each candidate; of one base image, equal keys are equal images and the other way round.
+
+        It tells what changes, whatever room the candidate has; of many entries it is a digest (BLAKE2b, 256 bits).
+        """
         plain = self.canonical(bases)
         assert plain.count is not None
-        n = len(self)
         places = (plain.rows.astype(np.uint32) * bases.shape[-1] + plain.columns.astype(np.uint32)).astype("<u4")
-        parts = [plain.count.astype("<u4")[:, None].view(np.uint8), places.view(np.uint8), plain.colours.reshape(n, -1)]
-        table = np.ascontiguousarray(np.concatenate([part.reshape(n, -1) for part in parts], axis=1))
-        return [row.tobytes() for row in table]
+        keys = [
+            places[number, :kept].tobytes() + plain.colours[number, :kept].tobytes()
+            for number, kept in enumerate(plain.count.tolist())
+        ]
+        # No number of entries takes as many bytes as a digest: they have 5 or 7 each.
+        return [key if len(key) <= KEY_BYTES else hashlib.blake2b(key, digest_size=32).digest() for key in keys]
 
     def changed(self, bases: Images) -> NDArray[np.int32]:
         """``(N,)`` pixels that really change on the integer image: the L0 distance, all channels of a pixel once."""

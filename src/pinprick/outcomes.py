@@ -50,6 +50,8 @@ class Candidate:
     reason : why the unit failed, None where it did not.
     trace : what the attack wishes to tell besides (loss, margin, generation).
     vulnerability : the map of an attack that makes one.
+    course : of an attack that looks for few pixels, (questions, pixels) each time that an image which meets the goal
+        had fewer changed pixels than all before it, by single answers; None of other attacks.
     """
 
     unit: Unit
@@ -61,6 +63,7 @@ class Candidate:
     reason: str | None = None
     trace: dict[str, float] = field(default_factory=dict)
     vulnerability: VulnerabilityMap | None = field(default=None, repr=False)
+    course: tuple[tuple[int, int], ...] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -96,3 +99,4 @@ class Outcome:
     detected: bool | None = None
     trace: dict[str, float] = field(default_factory=dict)
     vulnerability: VulnerabilityMap | None = field(default=None, repr=False)
+    course: tuple[tuple[int, int], ...] | None = field(default=None, repr=False)

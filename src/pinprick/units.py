@@ -21,6 +21,7 @@ class Unit:
     image_digest : :func:`pinprick.streams.image_digest` of it.
     seed : :func:`pinprick.streams.unit_seed`, 32 hex digits.
     scores : ``(K,)`` raw scores of the unchanged image.
+    starts : ``(S, C, H, W)`` uint8, images that a search may start from, such as some of the target class; mostly none.
     """
 
     image: NDArray[np.uint8] = field(repr=False)
@@ -32,6 +33,7 @@ class Unit:
     pixels: int
     seed: str
     scores: Scores = field(repr=False)
+    starts: NDArray[np.uint8] | None = field(default=None, repr=False)
 
     @property
     def key(self) -> str:

@@ -79,4 +79,5 @@ def verify(candidate: Candidate, probabilities: Probabilities) -> Outcome:
         trace=candidate.trace,
         # Of a unit without a verdict nothing is shown.
         vulnerability=None if status == "failed" else candidate.vulnerability,
+        course=None if status == "failed" else candidate.course,
     )

@@ -83,3 +83,54 @@ def test_the_same_pixel_twice_the_later_wins_and_counts_once() -> None:
 def test_colours_that_are_not_8_bit_are_refused() -> None:
     with pytest.raises(TypeError, match="round them first"):
         Edits(np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int32), np.zeros((1, 1, 3)))  # type: ignore[arg-type]
+
+
+@st.composite
+def many_entries(draw: st.DrawFn) -> tuple[Edits, np.ndarray]:
+    """More entries than are put in one by one, many of them on one pixel."""
+    side, d = draw(st.integers(3, 14)), draw(st.integers(65, 200))
+    n = draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    edits = Edits(
+        rng.integers(0, side, (n, d)).astype(np.int32),
+        rng.integers(0, side, (n, d)).astype(np.int32),
+        rng.integers(0, 2, (n, d, 3)).astype(np.uint8),
+        rng.integers(0, d + 1, n).astype(np.int32) if draw(st.booleans()) else None,
+    )
+    return edits, rng.integers(0, 2, (n, 3, side, side)).astype(np.uint8)
+
+
+@given(many_entries())
+@settings(max_examples=40, deadline=None)
+def test_candidates_of_hundreds_of_entries_are_the_definition_too(case: tuple[Edits, np.ndarray]) -> None:
+    edits, bases = case
+    images = slow_apply(edits, bases)
+    assert np.array_equal(edits.apply(bases), images)
+    assert np.array_equal(edits.canonical(bases).apply(bases), images)
+    assert np.array_equal(edits.changed(bases), changed_pixels(bases, images))
+    assert max(map(len, edits.keys(bases))) <= 64
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_candidates_of_differing_room_are_joined_and_keep_image_and_key(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    base = rng.integers(0, 3, (1, 3, 5, 4)).astype(np.uint8)
+    parts = []
+    for d in rng.integers(0, 12, 3).tolist():
+        count = rng.integers(0, d + 1, 2).astype(np.int32) if rng.random() < 0.5 else None
+        rows, columns = (rng.integers(0, side, (2, d)).astype(np.int32) for side in (5, 4))
+        parts.append(Edits(rows, columns, rng.integers(0, 3, (2, d, 3)).astype(np.uint8), count))
+    joined, bases = Edits.join(parts), np.repeat(base, 6, axis=0)
+    two = bases[:2]
+    assert np.array_equal(joined.apply(bases), np.concatenate([part.apply(two) for part in parts]))
+    assert joined.keys(bases) == [key for part in parts for key in part.keys(two)]
+
+
+def test_candidates_within_a_number_of_pixels_keep_their_first_entries() -> None:
+    base = np.zeros((2, 1, 2, 2), np.uint8)
+    places = np.array([[0, 0, 1], [1, 0, 0]], np.int32)
+    edits = Edits(places, 1 - places, np.full((2, 3, 1), 7, np.uint8), np.array([3, 1], np.int32))
+    assert edits.within(2).apply(base).sum(axis=(1, 2, 3)).tolist() == [7, 7]
+    assert edits.within(2).count.tolist() == [2, 1]  # type: ignore[union-attr]
+    assert edits.within(0).apply(base).sum() == 0

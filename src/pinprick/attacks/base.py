@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pinprick.attacks.arguments import (
     LARGEST_ROWS,
     Images,
@@ -20,6 +23,7 @@ from pinprick.attacks.arguments import (
     unchanged_scores,
     whole_number,
 )
+from pinprick.data.image_set import shape_text
 from pinprick.errors import InputError
 from pinprick.goals import Goal
 from pinprick.outcomes import Candidate, Outcome
@@ -44,6 +48,12 @@ class Attack(ABC):
     threat: ClassVar[ThreatModel]
     course_free: ClassVar[tuple[str, ...]] = ()
     """Parameters that do not shape what a unit draws, and so are left out of its seed."""
+    shrinks: ClassVar[bool] = False
+    """Whether it looks for ever fewer pixels, and its outcomes have the course of that."""
+    starts: ClassVar[bool] = False
+    """Whether it can make use of images that meet the goal to start from (:attr:`pinprick.units.Unit.starts`)."""
+    strays: ClassVar[bool] = False
+    """Whether it asks candidates of more pixels than may change; these are scored as whole images."""
 
     def parameters(self) -> dict[str, Any]:
         """All hyper-parameters, for manifests and run identities."""
@@ -103,6 +113,7 @@ class Attack(ABC):
         pixels: int = 1,
         budget: int | None = None,
         rows: int | None = None,
+        starts: Images | None = None,
     ) -> list[Outcome]:
         """Attack images and return the verdicts in their order; nothing is stored.
 
@@ -117,6 +128,8 @@ class Attack(ABC):
         pixels : how many pixels may change, 1 to H x W.
         budget : questions a unit, the verifying one included; :meth:`default_budget` by default.
         rows : rows of a pass; 64 on the CPU and 1024 on CUDA by default.
+        starts : ``(S, C, H, W)``, images that attacks by labels may start from, tried in their order; for targeted
+            goals some of the target class.
 
         Raises
         ------
@@ -125,6 +138,7 @@ class Attack(ABC):
         """
         target, pictures = model_target(target), eight_bit(images)
         check_shape(target, pictures)
+        begin = self._starts(starts, pictures)
         n, channels, height, width = pictures.shape
         wanted = image_goals(goals, n)
         seed = whole_number("seed", seed, 0)
@@ -145,10 +159,22 @@ class Attack(ABC):
             digest = image_digest(image)
             unit = unit_seed(seed, digest, label, str(goal), self.name, self.draws(), pixels)
             own = target.own_row(scores[number])
-            units.append(Unit(image, str(number), digest, label, goal, self.name, pixels, unit, own))
+            units.append(Unit(image, str(number), digest, label, goal, self.name, pixels, unit, own, begin))
         meter = Meter(target, questions, rows, cache=target.deterministic)
         found = [verify(candidate, target.probabilities) for candidate in self.within(budget).run(meter, iter(units))]
         return sorted(found, key=lambda outcome: int(outcome.unit.image_name))
+
+    def _starts(self, starts: Images | None, images: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+        """Images to start from, checked."""
+        if starts is None:
+            return None
+        if not self.starts:
+            raise InputError("starts", f"{self.name} starts from nothing but the image", "Leave them out.")
+        found = eight_bit(starts, "starts")
+        if found.shape[1:] != images.shape[1:]:
+            wrong = f"{shape_text(found[0])} where the images are {shape_text(images[0])}"
+            raise InputError("starts", wrong, "Give images of one shape.")
+        return found
 
     def _questions(self, budget: int | None, shape: Shape, pixels: int) -> int:
         """Questions a unit: ``budget``, or what the attack needs to run to its end."""
@@ -165,7 +191,7 @@ class Attack(ABC):
             raise InputError(
                 f"attack {self.name!r}",
                 f"it needs scores, and {target.name} gives labels only",
-                "Use an attack that needs labels only: sweep or random.",
+                "Use one that goes by labels: sparse-evo for as few pixels as will do; sweep or random.",
             )
         if self.threat.knowledge == "gradients" and not target.differentiable:
             raise InputError(

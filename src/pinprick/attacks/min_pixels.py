@@ -40,6 +40,7 @@ class FewestPixels(Attack):
         "scores", "L0 pixels", ("untargeted", "targeted", "reduce"), "AML.T0043.001"
     )
     course_free: ClassVar[tuple[str, ...]] = ("stop", "give_up")
+    shrinks: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_stop(self.stop)

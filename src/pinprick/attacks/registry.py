@@ -13,6 +13,7 @@ from pinprick.attacks.one_pixel import OnePixel
 from pinprick.attacks.random_pixels import RandomPixels
 from pinprick.attacks.search_loop import Stop
 from pinprick.attacks.settings import settings_of
+from pinprick.attacks.sparse_evo import SparseEvolution
 from pinprick.attacks.sparse_rs import SparseRandomSearch
 from pinprick.attacks.sweep import SweepPixels
 from pinprick.errors import InputError, UnknownNameError
@@ -22,6 +23,7 @@ ATTACKS: dict[str, Callable[..., Attack]] = {
     "few-pixel": FewPixels,
     "min-pixels": FewestPixels,
     "sparse-rs": SparseRandomSearch,
+    "sparse-evo": SparseEvolution,
     "corner-search": CornerPixels,
     "cma-es": PixelCMAES,
     "sweep": SweepPixels,

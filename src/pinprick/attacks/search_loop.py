@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -64,6 +64,8 @@ class _Slot:
     best_hit: tuple[tuple[int, float], Edits] | None = None
     """With its number of pixels and its fitness, which it was chosen by."""
     unconfirmed: int = 0
+    course: list[tuple[int, int]] = field(default_factory=list)
+    """Of a search that looks for ever fewer pixels: how many had been asked, and the fewest that met the goal."""
 
 
 def search_units(
@@ -110,6 +112,7 @@ class _Loop:
             if self.search is None:
                 channels, height, width = unit.image.shape
                 self.search = self.make_search(len(self.slots), (channels, height, width), unit.pixels)
+            self.search.look(place, unit.image, unit.starts)
             self.search.start(place, unit.seed)
             self.slots[place] = _Slot(unit, self.meter.open(unit))
         return any(slot is not None for slot in self.slots)
@@ -158,23 +161,39 @@ class _Loop:
         hits: NDArray[np.bool_] = goals.met(safe, probabilities) & ~bad
         return told, fitness, plain, hits
 
-    @staticmethod
-    def _note(slot: _Slot, edits: Edits, fitness: NDArray[np.float64], hits: NDArray[np.bool_]) -> None:
+    def _note(self, slot: _Slot, edits: Edits, fitness: NDArray[np.float64], hits: NDArray[np.bool_]) -> None:
         """Remember the best candidate, the first hit and the best hit of a unit."""
-        best = int(np.argmin(fitness))
-        if slot.best is None or fitness[best] < slot.best[0]:
-            slot.best = (float(fitness[best]), edits.take([best]))
+        count = np.full(len(edits), edits.pixels, np.int32) if edits.count is None else edits.count
+        if self.search is not None and self.search.shrinks:
+            count, hits = self._fewer(slot, edits, count, hits)
+        within = np.where(count <= slot.unit.pixels, fitness, np.inf)
+        best = int(np.argmin(within))
+        if slot.best is None or within[best] < slot.best[0]:
+            slot.best = (float(within[best]), edits.take([best]).within(slot.unit.pixels))
         if hits.any():
             if slot.first_hit is None:
                 slot.first_hit = slot.asked + int(np.argmax(hits)) + 1
             # Fewer pixels first, where a search is after that, and then what does best.
-            count = np.full(len(edits), edits.pixels) if edits.count is None else edits.count
             found = np.flatnonzero(hits)
             chosen = int(found[np.lexsort((fitness[found], count[found]))[0]])
             rank = (int(count[chosen]), float(fitness[chosen]))
             if slot.best_hit is None or rank < slot.best_hit[0]:
                 slot.best_hit = (rank, edits.take([chosen]))
         slot.asked += len(fitness)
+
+    @staticmethod
+    def _fewer(
+        slot: _Slot, edits: Edits, count: NDArray[np.int32], hits: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Note each hit of fewer pixels than before; the pixels of all, and which hits have no more than may change."""
+        found = np.flatnonzero(hits)
+        count = count.copy()
+        if len(found):
+            count[found] = edits.take(found).changed(np.repeat(slot.unit.image[None], len(found), axis=0))
+        for number in found.tolist():
+            if not slot.course or count[number] < slot.course[-1][1]:
+                slot.course.append((slot.asked + number + 1, int(count[number])))
+        return count, hits & (count <= slot.unit.pixels)
 
     def _end(self, counts: NDArray[np.intp]) -> Iterator[Candidate]:
         """Yield the units that failed; verify and yield those that are done."""
@@ -235,4 +254,5 @@ class _Loop:
             reason=reason,
             trace={"unconfirmed_hits": float(slot.unconfirmed)} if slot.unconfirmed else {},
             vulnerability=None if self.search is None else self.search.map_of(place),
+            course=tuple(slot.course) if self.search is not None and self.search.shrinks else None,
         )

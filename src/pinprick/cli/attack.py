@@ -43,7 +43,8 @@ def attack(
     ] = None,
     stop: Annotated[str | None, typer.Option(help="first-hit (default) or paper.")] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="random (default, but for min-pixels none): random search beside; or none.")
+        str | None,
+        typer.Option(help="random (default but for searches of few pixels): random search beside; or none."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything. Default 0.")] = None,
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1 …")] = None,

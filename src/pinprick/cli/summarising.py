@@ -54,7 +54,7 @@ def _print(run: Measures) -> None:
         return
     typer.echo()
     print_rows(row.row for row in run.rows)
-    sections = (_other, _against, _fewest, _fewest_curve, _budget, _budget_course, _first_hit, _confidence)
+    sections = (_other, _against, _fewest, _fewest_curve, _sparsity, _budget, _budget_course, _first_hit, _confidence)
     for section in (*sections, _reached, _pairs, _distortion, _places, _maps):
         section(run)
 
@@ -135,6 +135,15 @@ def _fewest_curve(run: Measures) -> None:
     points = [one for one in FEW if one < end] + [end]
     lines = [(row, [figure(each.at(point), "{:.1%}") for point in points]) for row, each in found]
     _section("Share fooled with so many pixels or fewer", [f"{point:,} px" for point in points], lines)
+
+
+def _sparsity(run: Measures) -> None:
+    found = [(row, row.sparsity) for row in run.rows if row.sparsity is not None and row.sparsity.n]
+    end = max((each.questions[-1] for _, each in found), default=0)
+    points = [factor * 10**power for power in range(2, 19) for factor in (1, 3) if factor * 10**power < end] + [end]
+    lines = [(row, ["-" if each.at(one) is None else f"{each.at(one):,}" for one in points]) for row, each in found]
+    title = "Fewest changed pixels that fooled after so many questions, median (-: less than half fooled)"
+    _section(title, [f"{point:,}" for point in points], lines)
 
 
 def _minima(run: Measures) -> list[tuple[RowMeasures, Minimum]]:

@@ -15,8 +15,8 @@ from pinprick.metrics.columns import floats, fooled, owners
 from pinprick.metrics.rates import Method
 from pinprick.metrics.spread import Spread, spread
 
-ATTACK = "min-pixels"
-"""The attack whose outcomes hold the smallest number of pixels that it found."""
+ATTACKS = ("min-pixels", "sparse-evo")
+"""The attacks whose outcomes hold the smallest number of pixels that they found."""
 POINTS = 200
 """Every number of pixels up to this many is a point of the curve; beyond, only those at which it rises."""
 

@@ -23,6 +23,7 @@ from pinprick.metrics.minimum import Minimum
 from pinprick.metrics.pairs import ClassPairs
 from pinprick.metrics.place import Place
 from pinprick.metrics.reach import ReachedClasses
+from pinprick.metrics.sparsity import Sparsity
 from pinprick.metrics.spread import Spread
 from pinprick.metrics.vulnerability import Vulnerability
 from pinprick.report.words import SPACE, count
@@ -178,6 +179,37 @@ def fewest_figure(found: Minimum, title: str) -> Figure:
     axes.set_xlim(1 if log else 0, end)
     _share_axis(axes)
     axes.set_xlabel("changed pixels, at most")
+    axes.set_title(title)
+    return figure
+
+
+def sparsity_figure(found: Sparsity, cap: int, title: str, *, unit: str = "image") -> Figure:
+    """The fewest changed pixels that fooled after so many questions: steps of the median with its interval."""
+    figure, axes = _figure(5.2, 3.0)
+    rows = [(found.low, 0.0), (found.median, 1.8), (found.high, 0.0)]
+    low, middle, high = (np.array([np.nan if one is None else one for one in row], float) for row, _ in rows)
+    known = np.isfinite(low)
+    # Where the upper end is more than any number, the band runs out of the picture.
+    top = max(float(np.nanmax(np.append(high, [cap]))), float(np.nanmax(np.append(middle, [cap]))))
+    upper = np.where(np.isfinite(high), high, 10 * top)
+    axes.fill_between(
+        np.array(found.questions)[known], low[known], upper[known], step="post", color=ACCENT, alpha=0.14, linewidth=0
+    )
+    axes.step(found.questions, middle, where="post", color=ACCENT, linewidth=1.8)
+    axes.axhline(cap, color=INK, linewidth=1, linestyle=DASHES[BROKEN])
+    axes.annotate("may change", (found.questions[-1], cap), (0, 3), textcoords="offset points", ha="right", color=INK)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(1, max(found.questions[-1], 10))
+    axes.set_ylim(1, 1.3 * max(top, 2))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+    axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+    axes.minorticks_off()
+    axes.grid(visible=True, axis="y")
+    axes.tick_params(length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel(f"questions for each {unit}")
     axes.set_title(title)
     return figure
 

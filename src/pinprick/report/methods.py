@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pinprick.metrics.minimum import ATTACKS as SHRINKING
 from pinprick.report.words import (
     SPACE,
     budget_text,
@@ -119,7 +120,7 @@ def _attack(run: Measures) -> list[str]:
 
 def _stopped(run: Measures, parameters: dict[str, Any]) -> str:
     """When a unit's search ends."""
-    if attacks_in_order(run)[0] == "min-pixels":
+    if attacks_in_order(run)[0] in SHRINKING:
         end = "more questions promised little" if parameters.get("give_up") else "the budget was spent"
         return f"went on after a success, to fewer pixels, until {end}"
     if parameters.get("complete"):
@@ -152,6 +153,12 @@ def _described(name: str, parameters: dict[str, Any]) -> str:
             "The attack is min-pixels: it searches with one pixel, then with more and more, led by Gaussian processes "
             "over positions and colours, until a set of pixels succeeds; then it leaves out pixels that are not needed "
             "and searches with one fewer. The smallest set that it finds counts."
+        )
+    if name == "sparse-evo":
+        return (
+            "The attack is SparseEvo (Vo, Abbasnejad and Ranasinghe, 2022), which reads labels alone: from an image "
+            "that succeeds, noise or one of the target class, it takes back more and more pixels by a population of "
+            f"{parameters['population']} masks. The smallest set of pixels that it finds counts."
         )
     if name == "random":
         return "The attack is random search: positions and colours drawn independently, the first hit kept."

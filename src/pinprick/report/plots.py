@@ -9,6 +9,7 @@ from typing import Literal
 from matplotlib.figure import Figure
 
 from pinprick.metrics.minimum import Minimum
+from pinprick.metrics.sparsity import Sparsity
 from pinprick.report import figures
 from pinprick.report.figures import ACCENT, BASELINE, BROKEN, SERIES, Line
 from pinprick.report.tables import chosen_classes
@@ -16,7 +17,7 @@ from pinprick.report.words import count, percent, pixels_text, plural
 from pinprick.runs.measures import Measures, RowMeasures
 from pinprick.runs.summary import Row
 
-Kind = Literal["rates", "minimum", "budget", "pairs", "reached", "place", "maps", "distortion"]
+Kind = Literal["rates", "minimum", "sparsity", "budget", "pairs", "reached", "place", "maps", "distortion"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ def run_plots(run: Measures, names: Sequence[str], prefix: str) -> list[Plot]:
         other = next((each for each in ended if each.row.attack != main and each.row.pixels == pixels), None)
         if own.minimum is not None:
             plots.append(_fewest(run, own.minimum, mark.format("minimum")))
+        if own.sparsity is not None and own.sparsity.fooled[-1]:
+            plots.append(_sparsity(run, own, own.sparsity, mark.format("sparsity")))
         plots.append(_budget(run, own, other, mark.format("budget")))
         if own.pairs.successes.any():
             plots.append(_pairs(own, names, mark.format("pairs")))
@@ -145,6 +148,19 @@ def _fewest(run: Measures, found: Minimum, name: str) -> Plot:
     )
     title = f"Share fooled, up to {pixels_text(found.cap)}"
     return Plot("minimum", name, title, text, lambda: figures.fewest_figure(found, title))
+
+
+def _sparsity(run: Measures, own: RowMeasures, found: Sparsity, name: str) -> Plot:
+    told = [
+        f"{count(one)} questions: {'not half fooled' if found.at(one) is None else count(found.at(one))}"
+        for one in found.questions
+        if one == found.questions[-1] or str(one).strip("0") in ("1", "3")
+    ]
+    title = "Fewest changed pixels so far, median"
+    return Plot(
+        "sparsity", name, title, "; ".join(told),
+        lambda: figures.sparsity_figure(found, own.row.pixels, title, unit=_unit(run.goal)),
+    )  # fmt: skip
 
 
 def _pairs(own: RowMeasures, names: Sequence[str], name: str) -> Plot:

@@ -17,16 +17,18 @@ from pinprick.metrics.columns import class_count, select
 from pinprick.metrics.confidence import confidence
 from pinprick.metrics.derived import by_image, complete_images
 from pinprick.metrics.distortion import Distortion, distortion
-from pinprick.metrics.minimum import ATTACK as MIN_PIXELS
+from pinprick.metrics.minimum import ATTACKS as SHRINKING
 from pinprick.metrics.minimum import Minimum, minimum
 from pinprick.metrics.paired import Paired, paired
 from pinprick.metrics.pairs import ClassPairs, class_pairs
 from pinprick.metrics.place import Place, place
 from pinprick.metrics.questions import Questions, questions
 from pinprick.metrics.reach import ReachedClasses, reached_classes
+from pinprick.metrics.sparsity import Sparsity, sparsity
 from pinprick.metrics.spread import Spread
 from pinprick.metrics.vulnerability import Vulnerability, vulnerability
 from pinprick.paths import given_path
+from pinprick.runs.failures import Failure, failures
 from pinprick.runs.store import read_manifest, read_outcomes
 from pinprick.runs.summary import DERIVED, Row, summary_row
 
@@ -106,10 +108,10 @@ class RowMeasures:
     with all targets by image (untargeted-derived), of a derived one by unit (targeted); None elsewhere. ``left_out``
     images of a derived row have targets still to come and do not count.
 
-    ``confidence``, ``questions``, ``budget`` and ``minimum`` (None but for the attack min-pixels) are over what ``row``
-    counts. ``reached`` (None without all targets), ``pairs``, ``distortion`` (None without a success or without the
-    colours before), ``place`` (None where the size of the images is not known) and ``vulnerability`` (None without
-    maps) are over units.
+    ``confidence``, ``questions``, ``budget``, ``minimum`` and ``sparsity`` (None but for attacks that look for few
+    pixels) are over what ``row`` counts. ``reached`` (None without all targets), ``pairs``, ``distortion`` (None
+    without a success or without the colours before), ``place`` (None where the size of the images is not known) and
+    ``vulnerability`` (None without maps) are over units.
     """
 
     row: Row
@@ -124,6 +126,7 @@ class RowMeasures:
     place: Place | None
     vulnerability: Vulnerability | None = None
     minimum: Minimum | None = None
+    sparsity: Sparsity | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""
@@ -143,19 +146,6 @@ class AgainstBaseline:
     def as_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""
         return vars(self) | {"paired": self.paired.as_dict()}
-
-
-@dataclass(frozen=True)
-class Failure:
-    """``count`` units failed for this reason, on these ``images``."""
-
-    reason: str
-    count: int
-    images: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """As plain values for JSON."""
-        return vars(self) | {"images": list(self.images)}
 
 
 @dataclass(frozen=True)
@@ -284,7 +274,7 @@ def measures(folder: str | Path) -> Measures:
         clean_accuracy=clean.accuracy,
         units=table.group_by(["image", "image_digest", "attack", "pixels", "target"]).aggregate([]).num_rows,
         units_expected=expected,
-        failures=_failures(table),
+        failures=failures(table),
         rows=rows,
         against_baseline=against,
         manifest=manifest,
@@ -319,6 +309,7 @@ def measure(
             units = select(table, attack, number)
             whole, left_out = complete_images(units, targets)
             derived = goal == DERIVED
+            counting = whole if derived else units
             own = counted[attack, number] = by_image(whole) if derived else units
             other = None
             if derived:
@@ -327,7 +318,7 @@ def measure(
                 other = summary_row(whole, attack, number, DERIVED)
             rows.append(
                 RowMeasures(
-                    row=summary_row(whole if derived else units, attack, number, goal),
+                    row=summary_row(counting, attack, number, goal),
                     other_row=other,
                     left_out=left_out if derived else 0,
                     confidence=confidence(own),
@@ -338,9 +329,8 @@ def measure(
                     distortion=distortion(units),
                     place=None if shape is None else place(units, shape[1], shape[2]),
                     vulnerability=None if shape is None else vulnerability(units, shape[1], shape[2]),
-                    minimum=minimum(whole if derived else units, number, by_image=derived)
-                    if attack == MIN_PIXELS
-                    else None,
+                    minimum=minimum(counting, number, by_image=derived) if attack in SHRINKING else None,
+                    sparsity=sparsity(counting, budget, by_image=derived) if attack in SHRINKING else None,
                 )
             )
     against = tuple(
@@ -388,13 +378,3 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def _images(table: pa.Table) -> int:
     return int(pc.count_distinct(table["image"]).as_py())
-
-
-def _failures(table: pa.Table) -> tuple[Failure, ...]:
-    """Failed units by reason, the most frequent first."""
-    failed = table.filter(pc.equal(table["status"], "failed"))
-    images: dict[str, list[str]] = {}
-    for reason, image in zip(failed["reason"].to_pylist(), failed["image"].to_pylist(), strict=True):
-        images.setdefault(reason or "no reason given", []).append(image)
-    found = [Failure(reason, len(names), tuple(sorted(set(names)))) for reason, names in images.items()]
-    return tuple(sorted(found, key=lambda failure: (-failure.count, failure.reason)))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pinprick.attacks.base import Attack
 from pinprick.data.image_set import ImageSet
 from pinprick.goals import Goal
@@ -23,6 +26,8 @@ class PlannedUnit:
     attack: str
     pixels: int
     seed: str
+    starts: bool = False
+    """Whether its search can use other images to start from."""
 
     @property
     def key(self) -> str:
@@ -42,7 +47,27 @@ class PlannedUnit:
             pixels=self.pixels,
             seed=self.seed,
             scores=image.scores,
+            starts=starting_images(images, self) if self.starts else None,
         )
+
+
+STARTS = 4
+"""Images that a unit's search may start from; each that it looks at costs it a question."""
+
+
+def starting_images(images: ImageSet, unit: PlannedUnit) -> NDArray[np.uint8] | None:
+    """Images of a unit's target class ``(S, C, H, W)``, drawn from the set by the unit's seed; None where it has none.
+
+    By the labels of the set: what the classifier takes them for is for the attack to ask. None for goals without a
+    target, as noise leaves a class with fewer changes. What else is in the run is nothing to it.
+    """
+    if unit.goal.target is None or images.labels is None:
+        return None
+    others = np.flatnonzero(np.asarray(images.labels) == unit.goal.target)
+    drawn = generator(choice_seed(0, "starts", unit.seed), 0).permutation(len(others))[:STARTS]
+    shape = images.image(unit.image.index).shape
+    found = [image for image in (images.image(int(others[one])) for one in drawn) if image.shape == shape]
+    return np.stack(found) if found else None
 
 
 def goals_of(spec: Spec, image: RightImage) -> list[Goal]:
@@ -70,7 +95,7 @@ def plan(spec: Spec, attack: Attack, pixels: int, right: tuple[RightImage, ...])
     for image in right:
         for goal in goals_of(spec, image):
             seed = unit_seed(spec.seed, image.digest, image.label, str(goal), attack.name, draws, pixels)
-            yield PlannedUnit(image, goal, attack.name, pixels, seed)
+            yield PlannedUnit(image, goal, attack.name, pixels, seed, attack.starts)
 
 
 def seconds_text(seconds: float) -> str:

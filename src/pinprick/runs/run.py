@@ -267,7 +267,7 @@ class _Run:
             meter = Meter(
                 *(self.target, tally.budget, self.rows),
                 cache=self.target.deterministic,
-                editing=self.editing,
+                editing=None if attack.strays else self.editing,
                 levels=attack.on_windows(pixels),
             )
             meter.on_asked = tally.questions

@@ -22,6 +22,7 @@ _PLACES = ("rows", "columns")
 _COLOURS = ("colours", "colours_before")
 _MAPS = ("map_asked", "map_fooled", "map_margin")
 """Lists of one value for each position of the image, row by row."""
+_COURSES = ("course_asked", "course_pixels")
 _SCORES = ("scores_before", "scores_after", "scores")
 _CONFIDENCES = ("confidence_before", "confidence_after")
 _NEAR = 1e-4
@@ -49,6 +50,8 @@ def check_values(table: pa.Table) -> None:
     _check_scores(table, names)
     if names.issuperset(_MAPS):
         _check_maps(table)
+    if names.issuperset(_COURSES):
+        _check_courses(table)
 
 
 def _check_alone(table: pa.Table, names: set[str]) -> None:
@@ -238,6 +241,31 @@ def _check_maps(table: pa.Table) -> None:
     too_large = pc.greater(pc.abs(margin), LARGEST_MARGIN)
     if pc.any(pc.not_equal(pc.is_nan(margin), none_asked)).as_py() or pc.any(too_large).as_py():
         raise ValueError("column map_margin: not a finite number where something was asked, and NaN elsewhere")
+
+
+def _check_courses(table: pa.Table) -> None:
+    """Questions go up and pixels down, none is missing in one of the two, and nothing was asked after the end."""
+    lengths = [pc.list_value_length(table[name]) for name in _COURSES]
+    same = pc.equal(*(pc.fill_null(length, -1) for length in lengths))
+    for name in _COURSES:
+        _check_inner(name, table[name])
+        _refuse(table, name, pc.invert(same), "not one entry a step")
+    told = table.filter(pc.greater(lengths[0], 0))
+    if not len(told):
+        return
+    asked, starts = _ragged(told[_COURSES[0]])
+    pixels, _ = _ragged(told[_COURSES[1]])
+    first = np.zeros(len(asked), bool)
+    first[starts] = True
+    rising = first | (np.diff(asked, prepend=0) > 0)
+    falling = first | (np.diff(pixels, prepend=0) < 0)
+    last = np.append(starts[1:], len(asked)) - 1
+    for name, odd, wrong in (
+        (_COURSES[0], ~np.logical_and.reduceat(rising & (asked > 0), starts), "not rising from 1 on"),
+        (_COURSES[1], ~np.logical_and.reduceat(falling & (pixels >= 0), starts), "not falling"),
+        (_COURSES[0], asked[last] > told["asked"].to_numpy(), "beyond what was asked"),
+    ):
+        _refuse(told, name, pa.chunked_array([pa.array(odd)]), wrong)
 
 
 def _check_inner(name: str, column: pa.ChunkedArray) -> None:

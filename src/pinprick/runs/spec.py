@@ -26,6 +26,7 @@ from pinprick.attacks.registry import ATTACKS, make_attack
 from pinprick.attacks.search_loop import Stop
 from pinprick.data.folder import IMAGE_SUFFIXES, is_image_name
 from pinprick.errors import InputError, UnknownNameError
+from pinprick.metrics.minimum import ATTACKS as SHRINKING
 from pinprick.paths import given_path
 from pinprick.targets.arrays import Layout
 from pinprick.targets.base import Outputs
@@ -65,8 +66,8 @@ _BOUNDS = {
 }
 _INSTEAD = {"limit": "first", "first": "limit", "data": "image", "image": "data"}
 """Fields that stand in each other's place."""
-ALONE = ("random", "min-pixels")
-"""Attacks that have no baseline of their own accord: the baseline itself, and one that looks for few pixels, which
+ALONE = ("random", *SHRINKING)
+"""Attacks that have no baseline of their own accord: the baseline itself, and those that look for few pixels, which
 random search does not."""
 LARGEST_FILE = 2**20
 """Bytes of a specification."""
@@ -78,7 +79,7 @@ class Spec(BaseModel):
     ``limit`` and ``first`` say how many right images to attack, out of a seeded permutation or in the set's order;
     neither: 100 out of the permutation. ``budget`` is questions a unit, the reserved one included. ``targets`` goes
     with targeted goals only. ``parameters`` are those of the attack that are not to have their defaults, by name; the
-    baseline keeps its own. ``baseline`` is random search, but for the attacks random and min-pixels none.
+    baseline keeps its own. ``baseline`` is random search, but for random and attacks that look for few pixels none.
 
     Raises
     ------

@@ -16,8 +16,8 @@ from pinprick.outcomes import Outcome
 from pinprick.runs.sound import check_values
 from pinprick.units import Unit
 
-SCHEMA_VERSION = 3
-"""2: `colours_before`, scores in double precision, files that name their run. 3: vulnerability maps."""
+SCHEMA_VERSION = 4
+"""2: `colours_before`, scores in double precision, files that name their run. 3: vulnerability maps. 4: courses."""
 RUN_KEY = b"pinprick_run"
 """Under this key the schema's metadata hold the run that outcomes are of."""
 
@@ -57,6 +57,8 @@ SCHEMA = pa.schema(
         pa.field("map_asked", pa.list_(pa.int32())),
         pa.field("map_fooled", pa.list_(pa.int32())),
         pa.field("map_margin", pa.list_(pa.float64())),
+        pa.field("course_asked", pa.list_(pa.int64())),
+        pa.field("course_pixels", pa.list_(pa.int32())),
     ],
     metadata={b"pinprick_schema_version": str(SCHEMA_VERSION).encode()},
 )
@@ -103,6 +105,8 @@ def outcome_row(outcome: Outcome) -> dict[str, Any]:
         "map_asked": None if found is None else found.asked.ravel(),
         "map_fooled": None if found is None else found.fooled.ravel(),
         "map_margin": None if found is None or found.margin is None else found.margin.ravel(),
+        "course_asked": None if outcome.course is None else [asked for asked, _ in outcome.course],
+        "course_pixels": None if outcome.course is None else [pixels for _, pixels in outcome.course],
     }
 
 

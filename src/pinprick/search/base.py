@@ -42,8 +42,17 @@ class Search(ABC):
     """What it is told: the paper's fitness (a probability); how far the goal is in log odds (under 0 it is met); or
     gaps ``(N, K)``, how far each class is from meeting it (met once any is under 0)."""
 
+    shrinks: ClassVar[bool] = False
+    """Whether it looks for ever fewer pixels; it may then ask candidates of more pixels than may change, too."""
+
     def __init__(self, places: int, shape: tuple[int, int, int], pixels: int) -> None:
         self.places, self.shape, self.pixels = places, shape, pixels
+
+    def look(self, place: int, image: NDArray[np.uint8], starts: NDArray[np.uint8] | None) -> None:  # noqa: B027
+        """The image ``(C, H, W)`` at ``place``, and those ``(S, C, H, W)`` that a search may start from; before start.
+
+        Most searches go without it.
+        """
 
     @abstractmethod
     def start(self, place: int, seed: str) -> None:

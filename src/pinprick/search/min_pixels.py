@@ -68,6 +68,7 @@ class MinPixels(Search):
     """
 
     objective = "gaps"
+    shrinks = True
 
     def __init__(self, places: int, shape: tuple[int, int, int], pixels: int, *, give_up: bool = False) -> None:
         super().__init__(places, shape, pixels)

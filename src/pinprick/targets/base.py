@@ -68,6 +68,8 @@ class Target(ABC):
         if classes is not None and classes < 2:
             raise InputError("classes", f"{classes}", "A classifier has two or more.")
         self.name, self.outputs, self.classes, self.shape = name, outputs, classes, shape
+        self.labels_of_scores = False
+        """Whether it gives scores and is to give labels: of each row only the foremost class is told."""
         self.at_least = 2
         """Width of rows made of labels, at least, while :attr:`grows`."""
 
@@ -174,7 +176,7 @@ class Target(ABC):
         answer = self.answer(images, fast=fast)
         n = images.shape[0]
         if self.outputs == "labels":
-            return self._one_hot(answer, n)
+            return self._one_hot(self._foremost(answer, n) if self.labels_of_scores else answer, n)
         if answer.ndim != 2 or len(answer) != n or answer.shape[1] < 2 or answer.dtype.kind not in "fiu":
             raise TargetError(
                 f"{self.name} returned {answer.dtype} of shape {answer.shape} for {n} images; "
@@ -186,6 +188,14 @@ class Target(ABC):
             raise TargetError(f"{self.name} returned {answer.shape[1]} classes where it has {self.classes}")
         # A copy in any case: the classifier may write its next answer where it wrote this one.
         return answer.astype(np.float32 if np.can_cast(answer.dtype, np.float32) else np.float64)
+
+    def _foremost(self, answer: NDArray[Any], n: int) -> NDArray[Any]:
+        """Labels ``(N,)`` of rows of scores, NaN for a row that is not finite."""
+        if answer.ndim != 2 or len(answer) != n or answer.shape[1] < 2 or answer.dtype.kind not in "fiu":
+            raise TargetError(f"{self.name} returned {answer.dtype} of shape {answer.shape} for {n} images")
+        finite = np.isfinite(answer.astype(np.float64)).all(axis=1)
+        labels: NDArray[Any] = np.where(finite, answer.argmax(axis=1), np.nan)
+        return labels
 
     def _one_hot(self, answer: NDArray[Any], n: int) -> NDArray[np.float32]:
         """Rows ``(N, K)`` from labels: ``(N,)`` or ``(N, 1)`` whole numbers, floats among them."""

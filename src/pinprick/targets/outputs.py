@@ -87,15 +87,19 @@ def settle(target: Target, images: NDArray[np.uint8]) -> str | None:
 
 
 def _doubt(target: Target, sample: NDArray[np.uint8]) -> str | None:
-    """A warning where logits that were declared look like probabilities.
+    """A warning where logits that were declared look like probabilities; a note where labels are made of scores.
 
     Raises
     ------
     OutputsError : probabilities were declared and the values leave [0, 1].
     """
-    if target.outputs == "labels":
-        return None
     answer = _answer(target, sample)
+    if target.outputs == "labels":
+        if answer.ndim != 2 or answer.shape[1] < 2 or answer.dtype.kind != "f":
+            return None
+        target.labels_of_scores = True
+        target.classes = target.classes or int(answer.shape[1])
+        return f"outputs of {target.name}: labels only; of its scores the foremost class is told, and nothing else"
     if answer.ndim != 2 or not answer.size:
         return None
     rows = answer.astype(np.float64)

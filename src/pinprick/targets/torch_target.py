@@ -117,8 +117,8 @@ class TorchTarget(Target):
         self._fast, self._channels_last = None, False
 
     def editing(self, shape: tuple[int, int, int]) -> Editing | None:
-        """Scoring edits on windows; None where the precision is another than single."""
-        if self.dtype != torch.float32:
+        """Scoring edits on windows; None where the precision is another than single, and where only labels are told."""
+        if self.dtype != torch.float32 or self.outputs == "labels":
             return None
         if shape not in self._editing:
             module = self.module if self.preprocess is None else nn.Sequential(self.preprocess, self.module)
