@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pinprick.runs.store import read_outcomes
     from pinprick.targets.base import Target
     from pinprick.targets.callable_target import CallableTarget
+    from pinprick.targets.calls import Calls
     from pinprick.targets.loading import load_target
     from pinprick.targets.sklearn_target import SklearnTarget
     from pinprick.targets.torch_target import TorchTarget
@@ -44,6 +45,7 @@ _HOMES = {
     "read_outcomes": "pinprick.runs.store",
     "Target": "pinprick.targets.base",
     "CallableTarget": "pinprick.targets.callable_target",
+    "Calls": "pinprick.targets.calls",
     "load_target": "pinprick.targets.loading",
     "SklearnTarget": "pinprick.targets.sklearn_target",
     "TorchTarget": "pinprick.targets.torch_target",
@@ -51,6 +53,7 @@ _HOMES = {
 
 __all__ = [
     "CallableTarget",
+    "Calls",
     "Edits",
     "Goal",
     "ImageSet",

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 EXIT_DONE = 0
 EXIT_BAD_INPUT = 2
 EXIT_FAILED_UNITS = 3
+EXIT_HALTED = 4
 EXIT_INTERRUPTED = 130
 
 
@@ -98,6 +99,15 @@ class OutOfMemoryError(PinprickError):
 
 class RunStoppedError(PinprickError):
     """A run gave up by itself, for instance because the first 20 units all failed."""
+
+
+class HaltError(PinprickError):
+    """A run ends before its last unit: its budget is spent, or its model is gone or has become another one.
+
+    What has ended is kept, and the same command continues.
+    """
+
+    exit_code = EXIT_HALTED
 
 
 class TargetError(PinprickError):

@@ -106,6 +106,8 @@ class _Loop:
         for place, slot in enumerate(self.slots):
             if slot is not None:
                 continue
+            if not self.meter.admits():
+                break
             unit = next(self.units, None)
             if unit is None:
                 break

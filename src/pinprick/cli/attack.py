@@ -74,6 +74,20 @@ def attack(
     retry_failed: Annotated[
         bool | None, typer.Option("--retry-failed/--no-retry-failed", help="Try failed units again.")
     ] = None,
+    timeout: Annotated[float | None, typer.Option(help="Of a remote model: seconds an answer. Default 30.")] = None,
+    retries: Annotated[int | None, typer.Option(help="… how often an image is sent again. Default 5.")] = None,
+    rate: Annotated[float | None, typer.Option(help="… images a second at most.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="… requests at a time. Default 4.")] = None,
+    auth_env: Annotated[
+        str | None, typer.Option(help="… the environment variable with the secret to send along.", metavar="NAME")
+    ] = None,
+    answer_cache: Annotated[
+        str | None,
+        typer.Option(help="… keep answers in this folder; none: nowhere; in --out by default.", metavar="FOLDER"),
+    ] = None,
+    run_budget: Annotated[
+        int | None, typer.Option(help="Images sent to the model in all; the run ends before it sends more.")
+    ] = None,
     spec: Annotated[Path | None, typer.Option(help="The same options as a TOML file; the command line wins.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say how much there is to do, and do nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,

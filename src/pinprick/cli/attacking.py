@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from pinprick.attacks.settings import read_settings
 from pinprick.cli.console import say, stderr, stdout_to_stderr, tell
 from pinprick.cli.tables import print_rows
-from pinprick.errors import EXIT_DONE, EXIT_FAILED_UNITS, EXIT_INTERRUPTED, plain
+from pinprick.errors import EXIT_DONE, EXIT_FAILED_UNITS, EXIT_HALTED, EXIT_INTERRUPTED, plain
 from pinprick.runs.estimate import estimate
 from pinprick.runs.plan import seconds_text
 from pinprick.runs.result import Listener, RunResult
@@ -79,6 +79,9 @@ def _run(spec: Spec, as_json: bool) -> int:
         _print(result)
     if result.failed:
         say(f"{result.failed} unit{'' if result.failed == 1 else 's'} failed, the first with: {result.first_reason}")
+    if result.stopped is not None:
+        say(f"stopped: {result.stopped}")
+        return EXIT_HALTED
     return EXIT_FAILED_UNITS if result.failed else EXIT_DONE
 
 

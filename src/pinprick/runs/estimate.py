@@ -12,7 +12,7 @@ from pinprick.data.image_set import ImageSet
 from pinprick.errors import InputError
 from pinprick.runs.clean import image_order
 from pinprick.runs.plan import goals_an_image
-from pinprick.runs.ready import load_spec_target, ready, settled_images
+from pinprick.runs.ready import load_spec_target, ready, settled_images, told_for
 from pinprick.runs.result import Listener
 from pinprick.runs.spec import Spec
 from pinprick.targets.base import Target
@@ -34,6 +34,7 @@ def estimate(spec: Spec, *, target: Target | None = None, images: ImageSet | Non
     InputError : something that was given cannot be used, as far as this is known before images are scored.
     """
     target = target or load_spec_target(spec)
+    spec = told_for(spec, target, Listener())
     images = settled_images(spec, target, images, Listener())
     order = image_order(images, spec.seed, shuffled=spec.first is None)
     channels, height, width = images.image(int(order[0])).shape

@@ -24,6 +24,7 @@ def load_spec_target(spec: Spec) -> Target:
         order=spec.channel_order if "channel_order" in spec.model_fields_set else None,
         trust_pickle=spec.trust_pickle,
         layout=spec.layout,
+        calls=spec.calls(),
     )
 
 
@@ -42,6 +43,14 @@ def settled_images(spec: Spec, target: Target, images: ImageSet | None, listener
     if told is not None:
         listener.say(told)
     return images
+
+
+def told_for(spec: Spec, target: Target, listener: Listener) -> Spec:
+    """A spec without what it would have by default, but for remote targets has not: random search beside."""
+    if target.local or spec.baseline is not None or spec.beside == "none":
+        return spec
+    listener.say("note: no random search beside, as questions to a remote model may cost; --baseline random adds it")
+    return spec.model_copy(update={"baseline": "none"})
 
 
 def ready(target: Target, images: ImageSet, indices: list[int], listener: Listener) -> None:

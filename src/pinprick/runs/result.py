@@ -32,7 +32,9 @@ class RunResult:
     """What a run came to.
 
     ``images`` were scored and ``attacked`` of them used; ``table`` holds the outcomes of the units that were asked
-    for, sorted by key; ``seconds`` is the time of this call.
+    for, sorted by key; ``seconds`` is the time of this call. ``stopped`` says why the run ended before its last unit.
+    ``ledger`` has the counts of :class:`pinprick.targets.ledger.Counts`, ``total`` and by purpose, for remote targets
+    and runs with a budget of their own; those of earlier calls in the same folder are among them.
     """
 
     spec: Spec
@@ -41,6 +43,8 @@ class RunResult:
     attacked: int
     seconds: float
     table: pa.Table = field(repr=False)
+    stopped: str | None = None
+    ledger: dict[str, Any] | None = None
 
     @property
     def clean_accuracy(self) -> float | None:
@@ -65,5 +69,7 @@ class RunResult:
             "attacked": self.attacked,
             "clean_accuracy": self.clean_accuracy,
             "seconds": round(self.seconds, 3),
+            "stopped": self.stopped,
+            "ledger": self.ledger,
             "rows": [row.as_dict() for row in self.rows],
         }

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -14,18 +13,20 @@ import pyarrow.compute as pc
 
 from pinprick.attacks.base import Attack
 from pinprick.data.image_set import ImageSet
-from pinprick.errors import InputError, OutOfMemoryError, RunStoppedError, one_line
+from pinprick.errors import HaltError, InputError, OutOfMemoryError, RunStoppedError, one_line
 from pinprick.outcomes import Outcome
 from pinprick.runs.clean import CleanPass, clean_pass, image_order
 from pinprick.runs.engines import settle_engines
 from pinprick.runs.manifest import check_same, make_manifest, run_id
 from pinprick.runs.plan import PlannedUnit, plan
-from pinprick.runs.ready import load_spec_target, ready, settled_images
+from pinprick.runs.ready import load_spec_target, ready, settled_images, told_for
 from pinprick.runs.result import Listener, RunResult
-from pinprick.runs.same_model import SAME, SIMILAR, check_clean, merged, read_clean, write_clean
+from pinprick.runs.same_model import SIMILAR, check_clean, merged, read_clean, write_clean
 from pinprick.runs.spec import Spec
 from pinprick.runs.store import Store, write_atomically
 from pinprick.runs.summary import summarise
+from pinprick.runs.tally import Tally
+from pinprick.runs.watch import LEDGER, Watch
 from pinprick.targets.base import Target
 from pinprick.targets.editing import Editing
 from pinprick.targets.meter import Meter
@@ -40,8 +41,6 @@ MOSTLY_RIGHT = 0.6
 HALF_RIGHT = 0.5
 """Clean accuracy under this is worth a look, which is said where :data:`FEW` images or more were scored."""
 FEW = 10
-ALL_FAIL = 20
-"""A run stops when this many units have ended and all of them failed."""
 
 
 def run(
@@ -57,11 +56,14 @@ def run(
     ------
     InputError : something that was given cannot be used; nothing stored is lost.
     RunStoppedError : the first 20 units all failed.
+    HaltError : the run's budget was spent, or a remote target gone, before the first unit began. Later on that ends
+        the run, and is said in the result (:attr:`pinprick.runs.result.RunResult.stopped`).
     KeyboardInterrupt : Ctrl-C; what has ended is stored.
     """
     listener = listener or Listener()
     started = time.perf_counter()
     target = target or load_spec_target(spec)
+    spec = told_for(spec, target, listener)
     images = settled_images(spec, target, images, listener)
     order = image_order(images, spec.seed, shuffled=spec.first is None)
     spec.check_shape(*images.image(int(order[0])).shape)
@@ -71,7 +73,11 @@ def run(
     try:
         with Store(spec.out) as store:
             job = _Run(spec, target, images, store, listener)
-            return job.go(order, started)
+            try:
+                return job.go(order, started)
+            finally:
+                if job.watch is not None:
+                    job.watch.end(finished=job.finished)
     except MemoryError as error:
         # Not of a pass of the model: those are made smaller.
         raise InputError(
@@ -91,35 +97,49 @@ class _Run:
         self.same_conditions = True
         self.repeats = target.deterministic
         """Whether equal images get equal scores, as far as was seen."""
+        self.watch: Watch | None = None
+        self.stopped: str | None = None
+        """Why the run ended before its last unit."""
+        self.finished = False
 
     def go(self, order: Any, started: float) -> RunResult:
         self._open_folder(int(order[0]))
+        self.watch = watch = Watch(self.spec, self.target, self.images, self.spec.out, self.listener.say)
         self._settle_engines(order[:64].tolist())
         self._check_rows(order[:64].tolist())
         self.store.log("start", images=len(order))
-        clean = clean_pass(
-            self.target,
-            self.images,
-            wanted=self.spec.wanted(),
-            order=order,
-            rows_a_pass=self.rows,
-            predicted=self.spec.labels == "predicted",
-        )
+        with watch.charging("unchanged"):
+            clean = clean_pass(
+                self.target,
+                self.images,
+                wanted=self.spec.wanted(),
+                order=order,
+                rows_a_pass=self.rows,
+                predicted=self.spec.labels == "predicted",
+            )
+        watch.begin(clean)
         self._tell_clean(clean)
         widest = self._keep_clean(clean)
         if self.spec.retry_failed:
             self._retry_failed(clean)
         while True:
             try:
-                self._attack(clean)
+                self._attack(clean, watch)
                 break
             except OutOfMemoryError as error:
                 self._smaller(error)
+            except HaltError as error:
+                self.stopped = str(error)
+                self.store.log("halted", reason=self.stopped)
+                break
         table = self._finish(clean)
         seconds = time.perf_counter() - started
         names = [attack.name for attack in self.spec.attacks()]
         rows = summarise(table, names, self.spec.pixels, self.spec.goal)
-        result = RunResult(self.spec, rows, clean.images, len(clean.right), seconds, table)
+        counts = None if watch.ledger is None else watch.ledger.as_dict()
+        result = RunResult(
+            self.spec, rows, clean.images, len(clean.right), seconds, table, stopped=self.stopped, ledger=counts
+        )
         self.store.log("done", seconds=round(seconds, 3))
         if self.spec.out is not None and widest:
             summary = {name: value for name, value in result.as_dict().items() if name != "seconds"}
@@ -144,6 +164,8 @@ class _Run:
                 if len(self.store.table()):
                     raise
                 self.listener.say(f"{self.spec.out} holds another run without any outcome; it is begun anew")
+                assert self.spec.out is not None
+                (self.spec.out / LEDGER).unlink(missing_ok=True)
             else:
                 for difference in differences:
                     self.listener.say(f"warning: continued under other conditions, {difference}")
@@ -216,7 +238,9 @@ class _Run:
         """
         old = read_clean(self.spec.out)
         if old is not None and self.manifest["clean"] is not None and self.repeats:
-            check_clean(str(self.spec.out), old, clean.scored, SAME if self.same_conditions else SIMILAR)
+            assert self.watch is not None
+            tolerance = self.watch.tolerance if self.same_conditions else SIMILAR
+            check_clean(str(self.spec.out), old, clean.scored, tolerance)
         stored = self.manifest["clean"]
         widest = stored is None or clean.images >= stored["images"]
         if widest:
@@ -249,8 +273,13 @@ class _Run:
         channels, height, width = self.images.image(0).shape
         return self.spec.questions((channels, height, width), pixels)
 
-    def _attack(self, clean: CleanPass) -> None:
-        """Attack every unit that has no outcome yet."""
+    def _attack(self, clean: CleanPass, watch: Watch) -> None:
+        """Attack every unit that has no outcome yet.
+
+        Raises
+        ------
+        HaltError : the run's budget does not hold another unit, or its target is gone or another one.
+        """
         status = dict(zip(*(self.store.table()[name].to_pylist() for name in ("key", "status")), strict=True))
         groups = list(self._planned(clean))
         keys = [unit.key for _, _, units in groups for unit in units]
@@ -259,7 +288,7 @@ class _Run:
         at_most = sum(
             self._questions(pixels) * sum(unit.key not in status for unit in units) for _, pixels, units in groups
         )
-        tally = _Tally(self.listener, len(old), old.count("failed"), successes=old.count("fooled"), at_most=at_most)
+        tally = Tally(self.listener, len(old), old.count("failed"), successes=old.count("fooled"), at_most=at_most)
         tally.check(None)
         for attack, pixels, units in groups:
             pending = (unit.unit(self.images) for unit in units if unit.key not in status)
@@ -271,10 +300,20 @@ class _Run:
                 levels=attack.on_windows(pixels),
             )
             meter.on_asked = tally.questions
-            for outcome in self._outcomes(attack, meter, pending):
-                self.store.add([outcome])
-                tally.note(outcome, meter.total_asked)
+            meter.margin = watch.margin
+            done = 0
+            try:
+                for outcome in self._outcomes(attack, meter, pending):
+                    done += 1
+                    self.store.add(watch.passed(outcome))
+                    tally.note(outcome, meter.total_asked)
+            except RunStoppedError:
+                self.store.add(watch.look())
+                raise
+            self.store.add(watch.look())
             tally.next_meter()
+            if done < sum(unit.key not in status for unit in units):
+                raise HaltError(watch.spent(tally.budget))
         self.store.flush()
 
     def _outcomes(self, attack: Attack, meter: Meter, units: Iterator[Unit]) -> Iterator[Outcome]:
@@ -306,53 +345,6 @@ class _Run:
 
             save_pictures(self.spec.out / "images", table, [unit for units in groups for unit in units], self.images)
         keys = pa.array([unit.key for units in groups for unit in units], pa.string())
-        return table.filter(pc.is_in(table["key"], keys))
-
-
-@dataclass
-class _Tally:
-    """Counts what ends, tells it, and stops a run whose units all fail.
-
-    ``ended``, ``failed`` and ``successes`` begin with what is stored already; ``done`` and ``asked`` are of this call.
-    ``at_most`` is what this call asks where no unit to come ends before its ``budget``, that of the present group.
-    """
-
-    listener: Listener
-    ended: int
-    failed: int
-    successes: int
-    at_most: int
-    budget: int = 0
-    done: int = 0
-    asked: int = 0
-    asked_before: int = 0
-
-    def questions(self, asked: int) -> None:
-        """The meter of the present group has asked so many."""
-        self.asked = self.asked_before + asked
-        self._tell()
-
-    def next_meter(self) -> None:
-        """A new group begins, with a meter of its own."""
-        self.asked_before = self.asked
-
-    def _tell(self) -> None:
-        self.listener.on_left(max(self.at_most - self.asked, 0))
-        self.listener.on_step(self.done, self.successes, self.asked)
-
-    def note(self, outcome: Outcome, asked: int) -> None:
-        """A unit ended, and the meter has asked so many by now, verifying questions among them."""
-        self.asked = self.asked_before + asked
-        self.done += 1
-        self.ended += 1
-        self.successes += outcome.status == "fooled"
-        self.failed += outcome.status == "failed"
-        self.at_most -= max(self.budget - outcome.asked, 0)
-        self._tell()
-        self.check(outcome.reason)
-
-    def check(self, reason: str | None) -> None:
-        """Raise RunStoppedError where all of the first units failed."""
-        if self.ended >= ALL_FAIL and self.failed == self.ended:
-            why = f", the last with: {reason}" if reason else " (--retry-failed tries them again)"
-            raise RunStoppedError(f"stopped: the first {self.ended} units all failed{why}")
+        mine = table.filter(pc.is_in(table["key"], keys))
+        self.finished = len(mine) == len(keys)
+        return mine

@@ -7,6 +7,7 @@ one. What the run's own images score misses little: only a model that agrees on 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,7 +47,7 @@ def check_clean(folder: str, old: pa.Table, new: pa.Table, tolerance: float) -> 
             )
         if was["scores"] is None or row["scores"] is None:
             continue
-        if not _close(np.array(was["scores"]), np.array(row["scores"]), tolerance):
+        if distance(np.array(was["scores"]), np.array(row["scores"])) > tolerance:
             raise InputError(
                 f"--out {folder}",
                 f"the model answers otherwise than when this run was begun (image {row['image']!r}: class "
@@ -56,13 +57,15 @@ def check_clean(folder: str, old: pa.Table, new: pa.Table, tolerance: float) -> 
             )
 
 
-def _close(old: NDArray[np.float64], new: NDArray[np.float64], tolerance: float) -> bool:
+def distance(old: NDArray[np.floating[Any]], new: NDArray[np.floating[Any]]) -> float:
+    """The largest difference of two rows of scores ``(K,)``, in parts of the larger one's spread."""
     if len(old) != len(new):
         # A model that gives labels only shows its classes one by one.
         width = max(len(old), len(new))
         old, new = (np.pad(scores, (0, width - len(scores))) for scores in (old, new))
     spread = max(float(np.ptp(old)), float(np.ptp(new)))
-    return bool(float(np.abs(old - new).max()) <= tolerance * spread)
+    apart = float(np.abs(old.astype(np.float64) - new).max())
+    return apart / spread if spread else float(apart > 0)
 
 
 def merged(old: pa.Table | None, new: pa.Table) -> pa.Table:

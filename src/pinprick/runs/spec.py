@@ -30,6 +30,7 @@ from pinprick.metrics.minimum import ATTACKS as SHRINKING
 from pinprick.paths import given_path
 from pinprick.targets.arrays import Layout
 from pinprick.targets.base import Outputs
+from pinprick.targets.calls import Calls
 from pinprick.targets.editing import Engine
 
 GOALS = ("untargeted", "targeted", "untargeted-derived")
@@ -51,6 +52,13 @@ _HOW = {
     "layout",
     "parameters",
     "engine",
+    "timeout",
+    "retries",
+    "rate",
+    "concurrency",
+    "auth_env",
+    "answer_cache",
+    "run_budget",
 }
 """Fields that are not part of a run's identity: how many, where to, and names of what tells its own identity. The
 target states its weights, device, outputs and normalisation, the image set its fingerprint, attacks all parameters,
@@ -59,6 +67,7 @@ _BOUNDS = {
     "limit": (1, LARGEST),
     "first": (1, LARGEST),
     "budget": (-LARGEST, LARGEST),  # the least is the attack's own
+    "run_budget": (1, LARGEST),
     "seed": (0, LARGEST),
     "batch_size": (1, LARGEST_ROWS),
     "resize": (1, LARGEST),
@@ -79,7 +88,9 @@ class Spec(BaseModel):
     ``limit`` and ``first`` say how many right images to attack, out of a seeded permutation or in the set's order;
     neither: 100 out of the permutation. ``budget`` is questions a unit, the reserved one included. ``targets`` goes
     with targeted goals only. ``parameters`` are those of the attack that are not to have their defaults, by name; the
-    baseline keeps its own. ``baseline`` is random search, but for random and attacks that look for few pixels none.
+    baseline keeps its own. ``baseline`` is random search, but for random, attacks that look for few pixels and remote
+    models none. ``run_budget`` is images sent to the model in all, ``answer_cache`` where a remote model's answers are
+    kept (``none``: nowhere; by default in ``out``).
 
     Raises
     ------
@@ -117,6 +128,13 @@ class Spec(BaseModel):
     out: Path | None = None
     save_images: StrictBool = False
     retry_failed: StrictBool = False
+    timeout: float | None = None
+    retries: int | None = None
+    rate: float | None = None
+    concurrency: int | None = None
+    auth_env: str | None = None
+    answer_cache: Path | Literal["none"] | None = None
+    run_budget: int | None = None
 
     @field_validator("pixels", mode="before")
     @classmethod
@@ -150,11 +168,17 @@ class Spec(BaseModel):
             return None
         return whole_number(_option(name), value, *_BOUNDS[name])
 
-    @field_validator("out", "classes", mode="before")
+    @field_validator("timeout", "retries", "rate", "concurrency", "auth_env", mode="before")
+    @classmethod
+    def _call(cls, value: Any, info: ValidationInfo) -> Any:
+        plain = value.item() if isinstance(value, np.generic) else value
+        return getattr(Calls(**{str(info.field_name): plain}), str(info.field_name))
+
+    @field_validator("out", "classes", "answer_cache", mode="before")
     @classmethod
     def _path(cls, value: Any, info: ValidationInfo) -> Any:
         what = _option(str(info.field_name))
-        if not isinstance(value, str | os.PathLike):
+        if not isinstance(value, str | os.PathLike) or (info.field_name == "answer_cache" and value == "none"):
             return value
         text = os.fspath(value)
         if not text or "\0" in str(text):
@@ -185,6 +209,10 @@ class Spec(BaseModel):
                     f" ({attack.least_budget() - 1} to begin with, and one to verify)",
                 )
         return self
+
+    def calls(self) -> Calls:
+        """How a remote model is asked."""
+        return Calls(self.timeout, self.retries, self.rate, self.concurrency, self.auth_env)
 
     @property
     def beside(self) -> Literal["random", "none"]:

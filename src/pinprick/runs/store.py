@@ -8,6 +8,8 @@ A run's folder::
     outcomes.parquet     the finished table, sorted by key; holds no times
     summary.json         the rows that were printed
     log.jsonl            times and events
+    ledger.jsonl         what was sent to a remote model, and what became of it
+    answers/             what it answered, until every unit has ended
     images/              PNG files, with --save-images
 
 The folder is locked while a run writes to it; the lock goes with the process, however that ends. Its file stays: were
@@ -50,9 +52,15 @@ __all__ = [
 FLUSH_SECONDS = 5.0
 READ_ATTEMPTS = 20
 """How often a folder is read anew whose files go while it is read."""
-OWN_FILES = {"manifest.json", "manifest.json.part", "parts", "lock", "log.jsonl"}
+OWN_FILES = {"manifest.json", "manifest.json.part", "parts", "lock", "log.jsonl", "ledger.jsonl", "ledger.jsonl.part"}
 """What may be in a folder before its manifest is; anything else belongs to somebody."""
-LEFT_OVER = ("manifest.json.part", "outcomes.parquet.part", "clean.parquet.part", "summary.json.part")
+LEFT_OVER = (
+    "manifest.json.part",
+    "outcomes.parquet.part",
+    "clean.parquet.part",
+    "summary.json.part",
+    "ledger.jsonl.part",
+)
 """Files that a run which was killed may leave half written, beside those in ``parts``."""
 
 

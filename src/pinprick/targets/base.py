@@ -14,6 +14,8 @@ from pinprick.goals import Scores, softmax
 
 if TYPE_CHECKING:
     from pinprick.targets.editing import Editing
+    from pinprick.targets.ledger import Ledger
+    from pinprick.targets.passes import Answers
 
 Outputs = Literal["auto", "logits", "probabilities", "labels"]
 OUTPUTS = ("auto", "logits", "probabilities", "labels")
@@ -70,6 +72,8 @@ class Target(ABC):
         self.name, self.outputs, self.classes, self.shape = name, outputs, classes, shape
         self.labels_of_scores = False
         """Whether it gives scores and is to give labels: of each row only the foremost class is told."""
+        self.ledger: Ledger | None = None
+        """Counts what is sent and how much more may be, where a run wants that."""
         self.at_least = 2
         """Width of rows made of labels, at least, while :attr:`grows`."""
 
@@ -119,6 +123,13 @@ class Target(ABC):
 
     def editing(self, shape: tuple[int, int, int]) -> Editing | None:  # noqa: ARG002
         """The way to score edits of images of ``shape`` from what was computed of these, of targets that have one."""
+        return None
+
+    def answers(self, images: NDArray[np.uint8], rows: int, *, fresh: bool) -> Answers | None:  # noqa: ARG002
+        """Scores of 8-bit images ``(N, C, H, W)`` row by row, of targets that see to failures themselves; else None.
+
+        ``rows``: of a pass at most. ``fresh``: the classifier itself is asked, whatever is remembered.
+        """
         return None
 
     def identity(self) -> dict[str, Any]:
@@ -173,8 +184,11 @@ class Target(ABC):
         ------
         TargetError : the answer is not ``(N, K)`` numbers, or K changed.
         """
-        answer = self.answer(images, fast=fast)
-        n = images.shape[0]
+        return self.as_scores(self.answer(images, fast=fast), images.shape[0])
+
+    def as_scores(self, answer: Any, n: int) -> Scores:
+        """The classifier's answer to ``n`` images as :meth:`scores` gives it; raises as that does."""
+        answer = as_array(answer)
         if self.outputs == "labels":
             return self._one_hot(self._foremost(answer, n) if self.labels_of_scores else answer, n)
         if answer.ndim != 2 or len(answer) != n or answer.shape[1] < 2 or answer.dtype.kind not in "fiu":
@@ -187,7 +201,8 @@ class Target(ABC):
         elif self.classes != answer.shape[1]:
             raise TargetError(f"{self.name} returned {answer.shape[1]} classes where it has {self.classes}")
         # A copy in any case: the classifier may write its next answer where it wrote this one.
-        return answer.astype(np.float32 if np.can_cast(answer.dtype, np.float32) else np.float64)
+        scores: Scores = answer.astype(np.float32 if np.can_cast(answer.dtype, np.float32) else np.float64)
+        return scores
 
     def _foremost(self, answer: NDArray[Any], n: int) -> NDArray[Any]:
         """Labels ``(N,)`` of rows of scores, NaN for a row that is not finite."""

@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,13 +28,15 @@ from pinprick.paths import given_path
 from pinprick.targets.arrays import Layout
 from pinprick.targets.base import Outputs, Target
 from pinprick.targets.callable_target import CallableTarget
+from pinprick.targets.calls import Calls, check_local
 from pinprick.targets.torch_target import TorchTarget, choose_device
 
 _FOREIGN = (".onnx", ".h5", ".keras", ".tflite", ".pb")
-_BY_SUFFIX: dict[str, str] = {".skops": "pinprick.targets.skops_files"}
-_BY_PREFIX: dict[str, str] = {}
+_REMOTE = "pinprick.targets.remote.loading"
+_BY_SUFFIX: dict[str, str] = {".skops": "pinprick.targets.skops_files", ".toml": _REMOTE}
+_BY_PREFIX: dict[str, str] = {"http://": _REMOTE, "https://": _REMOTE}
 """Models whose names end or begin so are loaded by the module named: its ``load(model, options)`` makes the target."""
-_FORMS = "Write a shipped name, [net:]weights.safetensors, file.py:function or package.module:function."
+_FORMS = "Write a shipped name, [net:]weights.safetensors, file.py:function, package.module:function or an address."
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Options:
     order: str | None = None
     trust_pickle: bool = False
     layout: Layout = "auto"
+    calls: Calls = field(default_factory=Calls)
 
 
 def load_target(
@@ -58,6 +61,7 @@ def load_target(
     order: str | None = None,
     trust_pickle: bool = False,
     layout: Layout = "auto",
+    calls: Calls | None = None,
 ) -> Target:
     """The target that ``model`` names.
 
@@ -69,7 +73,8 @@ def load_target(
         from images ``(N, C, H, W)`` float in [0, 1] to scores. ``net:state.pt`` is a state dict of torch.save, for
         networks whose usual preprocessing is known; with ``trust_pickle``, ``net.pt`` is a whole module, pickled or
         TorchScript, and ``forest.joblib`` or ``forest.pkl`` a classifier of scikit-learn. ``forest.skops`` is one that
-        needs no trust.
+        needs no trust. ``http://host:port/v2/models/NAME`` is a model of the Open Inference Protocol, and
+        ``endpoint.toml`` describes any other endpoint (docs/remote.md).
     trust_pickle : load such a file although it can run any code. State dicts do not need it.
     normalize : mean and standard deviation inside the target, by name or as numbers (see
         :func:`pinprick.models.preprocessing.parse_normalisation`); None keeps what the weights state, and passes
@@ -77,17 +82,20 @@ def load_target(
     order : ``rgb`` or ``bgr``, the channel order that the network was trained with; None keeps what the weights state,
         and is RGB for modules from factories.
     layout : of classifiers that take arrays, ``nhwc`` or ``nchw``.
+    calls : how a remote model is asked: time-out, retries, rate and so on.
 
     Raises
     ------
     InputError : no such model, missing or foreign weights, a factory that raises or returns something else; a
         normalisation, order or device for a target or a function, which have their own inside.
     """
-    options = Options(outputs, device, normalize, order, trust_pickle, layout)
-    for name, module in (*_BY_PREFIX.items(), *_BY_SUFFIX.items()):
-        if model.startswith(name) if name in _BY_PREFIX else model.lower().endswith(name):
-            target: Target = importlib.import_module(module).load(model, options)
-            return target
+    options = Options(outputs, device, normalize, order, trust_pickle, layout, calls or Calls())
+    module = _module_for(model)
+    if module != _REMOTE:
+        check_local(model, options.calls)
+    if module is not None:
+        target: Target = importlib.import_module(module).load(model, options)
+        return target
     left, colon, right = model.rpartition(":")
     if colon and not (left and right):
         raise InputError(f"--model {model}", "nothing on one side of the colon", _FORMS)
@@ -131,6 +139,13 @@ def load_target(
         name=right,
         source=model,
     )
+
+
+def _module_for(model: str) -> str | None:
+    """The module that loads models of such a name, None for those that are loaded here."""
+    by_prefix = [module for name, module in _BY_PREFIX.items() if model.startswith(name)]
+    by_suffix = [module for name, module in _BY_SUFFIX.items() if model.lower().endswith(name)]
+    return next(iter([*by_prefix, *by_suffix]), None)
 
 
 def _pickled(path: Path, model: str, trusted: bool) -> tuple[Any, list[str]]:

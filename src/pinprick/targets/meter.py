@@ -83,6 +83,20 @@ class Meter:
         self.total_answered = 0
         self.on_asked: Callable[[int], None] | None = None
         """Called with the questions asked so far after each scoring, for live progress."""
+        self.margin: Callable[[int], int] = lambda _questions: 0
+        """Images that a run sends besides while units ask so many questions."""
+
+    def admits(self) -> bool:
+        """Whether the run's budget holds all that another unit may ask, beside those that are open.
+
+        So no unit is begun that the budget would cut: those that end early are the fooled ones, and a table of them
+        alone would say more than is true.
+        """
+        left = None if self.target.ledger is None else self.target.ledger.left
+        if left is None:
+            return True
+        due = self.budget + sum(account.budget - account.asked for account in self._accounts.values())
+        return left >= due + self.margin(due)
 
     def open(self, unit: Unit) -> int:
         """Start to count for a unit; the number that comes back stands for it in the other calls."""
@@ -158,6 +172,9 @@ class Meter:
                     chosen.append(row)
         new = self._through(edits.take(chosen), bases, accounts, inverse[chosen]) if chosen else None
         old = source < 0
+        if self.target.ledger is not None:
+            known = len(keys) - len(chosen)
+            self.target.ledger.note(asked=known, remembered=known)
         recalled = [accounts[inverse[row]].known[keys[row]] for row in np.flatnonzero(old).tolist()]
         width = max([len(row) for row in recalled], default=0)
         kind = recalled[0].dtype if new is None else new.dtype
@@ -207,6 +224,9 @@ class Meter:
 
     def _edited(self, editing: Editing, edits: Edits, owners: list[_Account]) -> Scores:
         """Scores from what was computed of the base images, which is done when they are first needed."""
+        ledger = self.target.ledger
+        if ledger is not None:
+            ledger.sending(len(owners), again=False)
         try:
             found = editing.scores([self._bases(editing, account) for account in owners], edits)
             for account in owners:
@@ -219,6 +239,8 @@ class Meter:
         for row in np.flatnonzero(~np.isfinite(found).all(axis=1)).tolist():
             answers.reasons[row] = "the target's scores are not finite (NaN or infinity)"
             found[row] = np.nan
+        if ledger is not None:
+            ledger.note(asked=len(found), answered=len(found) - len(answers.reasons), failed=len(answers.reasons))
         self._note(answers, owners)
         return found
 

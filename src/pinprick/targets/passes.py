@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pinprick.errors import InputError, OutOfMemoryError, message, one_line
+from pinprick.errors import HaltError, InputError, OutOfMemoryError, PinprickError, message, one_line
 from pinprick.goals import Scores
-from pinprick.targets.base import Target
+from pinprick.targets.base import Outputs, Target
 
 ROWS = {"cpu": 64, "cuda": 1024}
 """Rows a pass by default. 64 rows are as fast as 256 a row on the CPU, and leave less padding."""
@@ -72,19 +72,28 @@ def ask(
     InputError : passes beyond :data:`LARGEST_ROWS` or :data:`LARGEST_BYTES`.
     """
     check_rows(images.shape[1:], rows)
-    answers = [
-        _pass(target, images[start : start + rows], rows, pad, fast) for start in range(0, len(images), rows)
-    ] or [_none(target, 0)]
-    whole = _joined(answers)
-    for row in np.flatnonzero(~np.isfinite(whole.scores).all(axis=1)):
-        whole.reasons.setdefault(int(row), "the target's scores are not finite (NaN or infinity)")
-    if target.outputs == "probabilities":
-        inside = (whole.scores >= -PROBABILITY_OVER) & (whole.scores <= 1 + PROBABILITY_OVER)
-        for row in np.flatnonzero(~inside.all(axis=1)):
-            whole.reasons.setdefault(int(row), "the target's probabilities leave [0, 1]")
+    whole = target.answers(images, rows, fresh=not fast)
+    if whole is None:
+        answers = [
+            _counted(target, images[start : start + rows], rows, pad, fast) for start in range(0, len(images), rows)
+        ] or [none_of(target, 0)]
+        whole = _joined(answers)
+    whole.reasons = unusable(whole.scores, target.outputs) | whole.reasons
     if whole.reasons:
         whole.scores[list(whole.reasons)] = np.nan
     return whole
+
+
+def unusable(scores: Scores, outputs: Outputs) -> dict[int, str]:
+    """The rows ``(N, K)`` that are no scores, and why."""
+    reasons: dict[int, str] = {}
+    if outputs == "probabilities":
+        inside = (scores >= -PROBABILITY_OVER) & (scores <= 1 + PROBABILITY_OVER)
+        for row in np.flatnonzero(~inside.all(axis=1)):
+            reasons[int(row)] = "the target's probabilities leave [0, 1]"
+    for row in np.flatnonzero(~np.isfinite(scores).all(axis=1)):
+        reasons[int(row)] = "the target's scores are not finite (NaN or infinity)"
+    return reasons
 
 
 def check_rows(shape: tuple[int, ...], rows: int) -> None:
@@ -123,20 +132,49 @@ def _joined(parts: Sequence[Answers]) -> Answers:
     return Answers(stacked([part.scores for part in parts]), np.concatenate([part.sent for part in parts]), reasons)
 
 
-def _none(target: Target, n: int) -> Answers:
+def none_of(target: Target, n: int) -> Answers:
     """``n`` rows that were sent once and got no scores."""
     return Answers(np.full((n, target.classes or target.at_least), np.nan, np.float32), np.ones(n, np.int64))
 
 
-def _pass(target: Target, images: NDArray[np.uint8], rows: int, pad: NDArray[np.uint8] | None, fast: bool) -> Answers:
+def _counted(
+    target: Target, images: NDArray[np.uint8], rows: int, pad: NDArray[np.uint8] | None, fast: bool
+) -> Answers:
+    """A pass, booked in the target's ledger where it has one."""
+    ledger = target.ledger
+    if ledger is None:
+        return _pass(target, images, rows, pad, fast)
+    ledger.note(asked=len(images))
+    before = ledger.sent
+    try:
+        part = _pass(target, images, rows, pad, fast)
+    except PinprickError:
+        ledger.note(**{"failed" if ledger.sent > before else "cut": len(images)})
+        raise
+    failed = len(part.reasons.keys() | unusable(part.scores, target.outputs).keys())
+    ledger.note(answered=len(images) - failed, failed=failed)
+    return part
+
+
+def _pass(
+    target: Target,
+    images: NDArray[np.uint8],
+    rows: int,
+    pad: NDArray[np.uint8] | None,
+    fast: bool,
+    *,
+    again: bool = False,
+) -> Answers:
     n = len(images)
     batch = images
+    if target.ledger is not None:
+        target.ledger.sending(n, again=again)
     try:
         if target.local and n < rows:
             batch = np.empty((rows, *images.shape[1:]), np.uint8)
             batch[:n], batch[n:] = images, images[0] if pad is None else pad
         return Answers(target.scores(target.images(batch), fast=fast)[:n], np.ones(n, np.int64))
-    except InputError:
+    except (InputError, HaltError):
         raise
     except (Exception, SystemExit) as error:
         # A model that calls sys.exit has failed; it must not take the run with it.
@@ -144,11 +182,11 @@ def _pass(target: Target, images: NDArray[np.uint8], rows: int, pad: NDArray[np.
             raise OutOfMemoryError(f"a pass of {rows} rows of {images.shape[1:]} does not fit into memory") from error
         reason = one_line(error)
     if n == 1:
-        alone = _none(target, 1)
+        alone = none_of(target, 1)
         alone.reasons[0] = reason
         return alone
     half = n // 2
-    split = _joined([_pass(target, part, rows, pad, fast) for part in (images[:half], images[half:])])
+    split = _joined([_pass(target, part, rows, pad, fast, again=True) for part in (images[:half], images[half:])])
     split.sent += 1
     return split
 

@@ -1,0 +1,282 @@
+"""Requests and answers: time-outs, retries, pauses, the rate limit, redirects; a reason where all that fails."""
+
+from __future__ import annotations
+
+import email.utils
+import random
+import ssl
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from pinprick.errors import HaltError, InputError, TargetError, one_line
+from pinprick.targets.calls import USUAL, Calls
+from pinprick.targets.ledger import Ledger
+from pinprick.targets.remote.secret import Secret
+
+if TYPE_CHECKING:
+    import httpx2
+
+T = TypeVar("T")
+
+AGAIN = (408, 425, 429, 500, 502, 503, 504)
+"""States of an answer after which the same request may do better."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+"""Seconds before the second try, doubled each time, up to so many; each is shortened by up to a half at random."""
+LONGEST_ASKED = 600.0
+"""Seconds of Retry-After that are waited; an endpoint that asks for more has failed."""
+LARGEST_ANSWER = 2**26
+"""Bytes of an answer."""
+REDIRECTS = 5
+_SHOWN = 200
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent. The secret is not in it."""
+
+    method: str
+    url: str
+    content: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Fault(Exception):  # noqa: N818 (of an endpoint, and no error of the user's)
+    """Why a request has no answer that can be used; its text is one line. ``again``: the same may do better."""
+
+    def __init__(self, reason: str, *, again: bool = True, status: int | None = None, pause: float = 0.0) -> None:
+        super().__init__(reason)
+        self.again, self.status, self.pause = again, status, pause
+
+
+class Wire:
+    """A connection to one endpoint; threads may share it.
+
+    Parameters
+    ----------
+    secret : is sent to the host of the first request, and to no other.
+    verify : whether certificates are checked; or a file of those to trust.
+    headers : sent with each request; no secret is among them.
+    pause : seconds before the second try.
+
+    Raises
+    ------
+    InputError : httpx2 is not installed.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        calls: Calls,
+        secret: Secret,
+        *,
+        verify: bool | str = True,
+        headers: Mapping[str, str] | None = None,
+        pause: float = FIRST_PAUSE,
+    ) -> None:
+        self._httpx = _library(what)
+        calls = calls.over(USUAL)
+        self.calls, self.secret, self._pause, self.headers = calls, secret, pause, dict(headers or {})
+        assert calls.timeout is not None
+        self._timeout = calls.timeout
+        self._client: httpx2.Client = self._httpx.Client(
+            timeout=calls.timeout,
+            verify=_context(verify, what),
+            follow_redirects=False,
+            # Answers are small, and what is packed may be of any size.
+            headers={"Accept-Encoding": "identity", "User-Agent": "pinprick"},
+            limits=self._httpx.Limits(max_connections=None, max_keepalive_connections=calls.concurrency),
+            mounts={f"all://{host if ':' not in host else f'[{host}]'}": None for host in _LOCAL},
+        )
+        weakref.finalize(self, self._client.close)
+        self._lock = threading.Lock()
+        self._next = 0.0
+        self._not_before = 0.0
+        self.stopping = threading.Event()
+        """Set, no pause is waited for any more and nothing is sent again."""
+
+    def ask(
+        self,
+        request: Request,
+        read: Callable[[bytes, Mapping[str, str]], T],
+        *,
+        images: int = 0,
+        ledger: Ledger | None = None,
+        again: bool = False,
+        on_send: Callable[[], None] = lambda: None,
+        retries: int | None = None,
+    ) -> T:
+        """What ``read`` makes of the answer, which is asked for again where that may help.
+
+        Parameters
+        ----------
+        read : from an answer's content and headers; raises :class:`Fault` or TargetError where it is none.
+        images : in the request; these are booked in ``ledger`` each time, and told to ``on_send``.
+        again : they were sent before.
+        retries : in place of the endpoint's own.
+
+        Raises
+        ------
+        Fault : without a usable answer to the end.
+        HaltError : the ledger does not allow for more.
+        """
+        most = self.calls.retries if retries is None else retries
+        assert most is not None
+        for attempt in range(most + 1):
+            self._wait_turn(images)
+            if ledger is not None:
+                ledger.sending(images, again=again or attempt > 0)
+            on_send()
+            try:
+                return self._once(request, read)
+            except Fault as error:
+                fault = error
+            if not fault.again or attempt == most or self.stopping.is_set():
+                break
+            self._rest(fault, attempt)
+            if self.stopping.is_set():
+                break
+        tries = attempt + 1
+        told = f" ({tries} tries)" if tries > 1 else ""
+        raise Fault(self.secret.hidden(str(fault)) + told, again=fault.again, status=fault.status)
+
+    def _once(self, request: Request, read: Callable[[bytes, Mapping[str, str]], T]) -> T:
+        try:
+            content, headers = self._answer(request)
+        except self._httpx.TimeoutException:
+            raise Fault(f"no answer within {self._timeout:g} s") from None
+        except (self._httpx.HTTPError, self._httpx.InvalidURL, self._httpx.StreamError, OSError) as error:
+            raise Fault(_told(error)) from None
+        try:
+            return read(content, headers)
+        except TargetError as error:
+            raise Fault(str(error)) from None
+        except Fault as error:
+            if error.again:
+                raise Fault(f"{error}: {self._start(content)}") from None
+            raise
+
+    def _answer(self, request: Request) -> tuple[bytes, Mapping[str, str]]:
+        """Content and headers of a good answer, redirects on the same host followed."""
+        url = request.url
+        for _ in range(REDIRECTS + 1):
+            ends = time.monotonic() + self._timeout
+            headers = {**self.headers, **request.headers, **self.secret.headers()}
+            with self._client.stream(request.method, url, content=request.content, headers=headers) as answer:
+                if answer.is_redirect and "location" in answer.headers:
+                    url = self._followed(url, answer, request.method)
+                    continue
+                content = self._content(answer, ends)
+                if answer.is_success:
+                    return content, answer.headers
+                said = f": {self._start(content)}" if content.strip() else ""
+                reason = f"HTTP {answer.status_code} {answer.reason_phrase}".strip() + said
+                pause = _retry_after(answer.headers.get("retry-after"))
+                again = answer.status_code in AGAIN and pause <= LONGEST_ASKED
+                if pause > LONGEST_ASKED:
+                    reason += f"; it asks to wait {pause:.0f} s"
+                raise Fault(reason, again=again, status=answer.status_code, pause=pause)
+        raise Fault(f"more than {REDIRECTS} redirects", again=False)
+
+    def _followed(self, url: str, answer: httpx2.Response, method: str) -> str:
+        """Where a redirect leads, if the same request may be sent there, secret and all."""
+        there = str(self._httpx.URL(url).join(answer.headers["location"]))
+        if _origin(there) != _origin(url):
+            raise Fault(f"it redirects to another host, {_origin(there)}, which is not followed", again=False)
+        if method != "GET" and answer.status_code not in (307, 308):
+            raise Fault(f"HTTP {answer.status_code}, a redirect that does not keep what is sent", again=False)
+        return there
+
+    def _content(self, answer: httpx2.Response, ends: float) -> bytes:
+        parts, size = [], 0
+        for part in answer.iter_bytes():
+            size += len(part)
+            if size > LARGEST_ANSWER:
+                raise Fault(f"an answer of more than {LARGEST_ANSWER // 2**20} MB")
+            # The client's own time-out is about each part.
+            if time.monotonic() > ends:
+                raise Fault(f"no whole answer within {self._timeout:g} s")
+            parts.append(part)
+        return b"".join(parts)
+
+    def _start(self, content: bytes) -> str:
+        """The beginning of an answer on one line, the secret not in it."""
+        text = " ".join(self.secret.hidden(content[: 50 * _SHOWN].decode("utf-8", "replace")).split())
+        return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+
+    def _wait_turn(self, images: int) -> None:
+        """Wait until the rate allows for these images, and while the endpoint has asked for a pause."""
+        while True:
+            with self._lock:
+                now = time.monotonic()
+                start = max(now, self._next, self._not_before)
+                if start <= now:
+                    if self.calls.rate is not None:
+                        self._next = now + images / self.calls.rate
+                    return
+            if self.stopping.wait(start - now):
+                return
+
+    def _rest(self, fault: Fault, attempt: int) -> None:
+        """Wait before the next try; what the endpoint asks for all requests wait for."""
+        pause = min(LONGEST_PAUSE, self._pause * 2.0**attempt)
+        pause *= random.uniform(0.5, 1)  # noqa: S311 (when, not what)
+        with self._lock:
+            self._not_before = max(self._not_before, time.monotonic() + fault.pause)
+        self.stopping.wait(max(pause, fault.pause))
+
+    def close(self) -> None:
+        """End all connections."""
+        self.stopping.set()
+        self._client.close()
+
+
+def _library(what: str) -> ModuleType:
+    try:
+        import httpx2
+    except ImportError:
+        right = "Run: pip install 'pinprick[http]'."
+        raise InputError(what, "needs httpx2, which is not installed", right) from None
+    return httpx2
+
+
+def _context(verify: bool | str, what: str) -> Any:
+    if not isinstance(verify, str):
+        return verify
+    try:
+        return ssl.create_default_context(cafile=verify)
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(what, f"certificates {verify} cannot be read ({error})", "Give a PEM file.") from None
+
+
+def _told(error: Exception) -> str:
+    """An error of the connection in a few words."""
+    text = " ".join(str(error).split())
+    return f"no answer ({text})" if text else f"no answer ({one_line(error)})"
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
+
+
+def _retry_after(value: str | None) -> float:
+    """Seconds of a Retry-After header, in either of its forms; 0 without one that can be read."""
+    if not value:
+        return 0.0
+    if value.strip().isdigit():
+        return float(min(int(value.strip()[:10]), 10**9))
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+
+
+__all__ = ["Fault", "HaltError", "Request", "Wire"]
