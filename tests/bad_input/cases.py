@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tests.bad_input import cases_images, cases_models, cases_runs
+from tests.bad_input import cases_images, cases_models, cases_onnx, cases_runs
 from tests.bad_input.case import Section
 
-SECTIONS: tuple[Section, ...] = (*cases_images.SECTIONS, *cases_models.SECTIONS, *cases_runs.SECTIONS)
+SECTIONS: tuple[Section, ...] = (
+    *cases_images.SECTIONS,
+    *cases_models.SECTIONS,
+    *cases_onnx.SECTIONS,
+    *cases_runs.SECTIONS,
+)

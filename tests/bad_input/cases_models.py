@@ -116,7 +116,7 @@ FILES = Section(
         Case("a state dict of a network whose images are not known", "--model lenet:net.pt", pickled(state)),
         Case("a state dict that is none", "--model squeezenet:net.pt", pickled(linear)),
         Case("a state dict of another network", "--model squeezenet:net.pt", pickled(state)),
-        Case("a model of something else than torch", "--model net.onnx", one(b"", "net.onnx")),
+        Case("a model of something else than torch", "--model net.tflite", one(b"", "net.tflite")),
         Case("`--trust-pickle`: is loaded", TRUSTED, pickled(linear)),
         Case("`--trust-pickle` for TorchScript: is loaded", TRUSTED, scripted),
     ),

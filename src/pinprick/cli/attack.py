@@ -13,7 +13,9 @@ from pinprick.cli.interrupts import stopping_work
 def attack(
     model: Annotated[
         str | None,
-        typer.Option(help="Shipped name, net:weights.safetensors, file.py:function or package.module:function."),
+        typer.Option(
+            help="Shipped name, net:weights.safetensors, net.onnx, file.py:function or package.module:function."
+        ),
     ] = None,
     trust_pickle: Annotated[
         bool | None,
@@ -55,7 +57,8 @@ def attack(
     batch_size: Annotated[int | None, typer.Option(help="Rows of a forward pass; 64 on the CPU by default.")] = None,
     outputs: Annotated[str | None, typer.Option(help="auto (default), logits, probabilities or labels.")] = None,
     normalize: Annotated[
-        str | None, typer.Option(help="cifar10, imagenet, mnist, half, none, a range (0..255), or mean/std numbers.")
+        str | None,
+        typer.Option(help="cifar10, imagenet, mnist, half, caffe, none, a range (0..255), or mean/std numbers."),
     ] = None,
     channel_order: Annotated[str | None, typer.Option(help="rgb (default) or bgr.")] = None,
     layout: Annotated[str | None, typer.Option(help="Of models that take arrays: nhwc or nchw. Default auto.")] = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from math import isfinite
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,9 +17,11 @@ NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "half": ((0.5,), (0.5,)),
     "mnist": ((0.1307,), (0.3081,)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "caffe": ((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
-"""Mean and standard deviation a channel, of images in [0, 1], by their usual names."""
+"""Mean and standard deviation a channel, of images in [0, 1], by their usual names. ``half`` gives values from -1 to 1,
+``caffe`` 0 to 255 less the means of ImageNet, which goes with the order BGR."""
 _NUMBER = r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})")
 
@@ -97,3 +100,7 @@ class Preprocess(nn.Module):
             )
         images = (images - self.mean) / self.std
         return images.flip(1) if self.order == "bgr" else images
+
+    def described(self) -> dict[str, Any]:
+        """What a run's identity holds of it."""
+        return {"mean": self.mean.flatten().tolist(), "std": self.std.flatten().tolist(), "order": self.order}

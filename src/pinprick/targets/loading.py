@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -31,11 +32,16 @@ from pinprick.targets.callable_target import CallableTarget
 from pinprick.targets.calls import Calls, check_local
 from pinprick.targets.torch_target import TorchTarget, choose_device
 
-_FOREIGN = (".onnx", ".h5", ".keras", ".tflite", ".pb")
+_FOREIGN = (".h5", ".keras", ".tflite", ".pb")
 _REMOTE = "pinprick.targets.remote.loading"
-_BY_SUFFIX: dict[str, str] = {".skops": "pinprick.targets.skops_files", ".toml": _REMOTE}
+_BY_SUFFIX: dict[str, str] = {
+    ".onnx": "pinprick.targets.onnx_target",
+    ".skops": "pinprick.targets.skops_files",
+    ".toml": _REMOTE,
+}
 _BY_PREFIX: dict[str, str] = {"http://": _REMOTE, "https://": _REMOTE}
-"""Models whose names end or begin so are loaded by the module named: its ``load(model, options)`` makes the target."""
+"""Models whose names end or begin so are loaded by the module named: its ``load(model, options)`` makes the target.
+After the end of a file's name a colon and the name of an output may stand."""
 _FORMS = "Write a shipped name, [net:]weights.safetensors, file.py:function, package.module:function or an address."
 
 
@@ -73,7 +79,8 @@ def load_target(
         from images ``(N, C, H, W)`` float in [0, 1] to scores. ``net:state.pt`` is a state dict of torch.save, for
         networks whose usual preprocessing is known; with ``trust_pickle``, ``net.pt`` is a whole module, pickled or
         TorchScript, and ``forest.joblib`` or ``forest.pkl`` a classifier of scikit-learn. ``forest.skops`` is one that
-        needs no trust. ``http://host:port/v2/models/NAME`` is a model of the Open Inference Protocol, and
+        needs no trust. ``net.onnx`` is run by onnxruntime, ``net.onnx:output`` with the output to read.
+        ``http://host:port/v2/models/NAME`` is a model of the Open Inference Protocol, and
         ``endpoint.toml`` describes any other endpoint (docs/remote.md).
     trust_pickle : load such a file although it can run any code. State dicts do not need it.
     normalize : mean and standard deviation inside the target, by name or as numbers (see
@@ -144,8 +151,15 @@ def load_target(
 def _module_for(model: str) -> str | None:
     """The module that loads models of such a name, None for those that are loaded here."""
     by_prefix = [module for name, module in _BY_PREFIX.items() if model.startswith(name)]
-    by_suffix = [module for name, module in _BY_SUFFIX.items() if model.lower().endswith(name)]
+    by_suffix = [module for name, module in _BY_SUFFIX.items() if _is_file_of(model, name)]
     return next(iter([*by_prefix, *by_suffix]), None)
+
+
+def _is_file_of(model: str, suffix: str) -> bool:
+    """Whether a name is that of a file that ends so, with or without an output's name behind."""
+    found = re.match(rf"(.*?{re.escape(suffix)})(:|$)", model, re.IGNORECASE | re.DOTALL)
+    # A package may be called so too: package.onnx:function. Unlike Path's, os.path's way takes names of any length.
+    return found is not None and (not found[2] or os.path.isfile(found[1]))  # noqa: PTH113
 
 
 def _pickled(path: Path, model: str, trusted: bool) -> tuple[Any, list[str]]:

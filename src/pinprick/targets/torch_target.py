@@ -131,13 +131,7 @@ class TorchTarget(Target):
             "engine": self.engine,
             "device": self.device.type,
             "dtype": str(self.dtype).removeprefix("torch."),
-            "preprocess": None
-            if self.preprocess is None
-            else {
-                "mean": self.preprocess.mean.flatten().tolist(),
-                "std": self.preprocess.std.flatten().tolist(),
-                "order": self.preprocess.order,
-            },
+            "preprocess": None if self.preprocess is None else self.preprocess.described(),
         }
 
 
