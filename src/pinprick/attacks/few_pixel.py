@@ -47,6 +47,10 @@ class FewPixels(Attack):
     def default_budget(self, shape: Shape | None = None, pixels: int = 1) -> int:  # noqa: ARG002
         return 1001 if pixels == 1 else 2001
 
+    def on_windows(self, pixels: int) -> tuple[int, ...]:
+        # A descent keeps all pixels but one.
+        return (1,) if pixels == 1 else (1, pixels)
+
     def within(self, budget: int | None) -> Attack:
         return self if budget is None else replace(self, give_up=False)
 

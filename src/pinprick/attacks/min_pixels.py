@@ -19,6 +19,10 @@ SHRINKING = 6
 """Searches on the way down that the default budget has room for."""
 
 
+LEVELS = (1, 2, 3, 5, 8, 12)
+"""Numbers of pixels for which an engine is chosen; of more, whole images are mostly cheaper."""
+
+
 @dataclass(frozen=True)
 class FewestPixels(Attack):
     """How few pixels fool: `pixels` is the most that may change; see :class:`pinprick.search.min_pixels.MinPixels`.
@@ -47,6 +51,9 @@ class FewestPixels(Attack):
 
     def default_budget(self, shape: Shape | None = None, pixels: int = 1) -> int:  # noqa: ARG002
         return (stages(pixels) + SHRINKING) * STAGE + 1
+
+    def on_windows(self, pixels: int) -> tuple[int, ...]:
+        return (*(level for level in LEVELS if level < pixels), pixels)
 
     def within(self, budget: int | None) -> Attack:
         return self if budget is None else replace(self, give_up=False)

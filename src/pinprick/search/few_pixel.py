@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pinprick.edits import Edits
 from pinprick.search.base import ASK, Asked, Search
+from pinprick.search.descent import Descent
 from pinprick.search.surrogate import Expected, Reals, Surrogate, Whole, corners, one_thread
 from pinprick.streams import generator
 
@@ -20,6 +21,8 @@ FIRST = 320
 """Questions of one pixel before the search may give up."""
 PATIENCE = (800, 0.5)
 """Questions of several pixels without progress after which it may: this many, or this share of all so far if more."""
+STALL = 200
+"""Questions of several pixels without progress after which a descent begins."""
 PROGRESS = 0.02
 """What counts as progress: the margin moves by this share of the standard deviation that its candidates began with."""
 BATCHES = (8, 64)
@@ -56,6 +59,11 @@ class _Place:
     at: int = 0
     step: float = 0.0
     over: bool = False
+    descent: Descent | None = None
+    since: int = 0
+    """Questions asked when the last descent ended."""
+    own: int = 0
+    """How many of the queue are the descent's."""
 
 
 class FewPixel(Search):
@@ -80,7 +88,8 @@ class FewPixel(Search):
         self.palette = corners(shape[0])
         self.length = max(1.5, min(shape[1:]) / 16)
         self.sites: list[_Place | None] = [None] * places
-        self._asked: list[tuple[int, list[Whole]]] = []
+        self._asked: list[tuple[int, list[Whole], int]] = []
+        """Places, what was asked of each last, and how much of that was its descent's, which comes first."""
 
     def start(self, place: int, seed: str) -> None:
         self.start_from(place, seed, [])
@@ -120,10 +129,10 @@ class FewPixel(Search):
 
     def asked_last(self) -> list[Whole]:
         """The candidates asked last, each ``(d, 3)``: row, column and number of the colour of each pixel."""
-        return [candidate for _, part in self._asked for candidate in part]
+        return [candidate for _, part, _ in self._asked for candidate in part]
 
     def ask(self, limits: NDArray[np.int64]) -> Asked:
-        self._asked = []
+        self._asked, kept = [], []
         for place, site in enumerate(self.sites):
             room = min(int(limits[place]), ASK)
             if site is None or site.over or room <= 0:
@@ -132,20 +141,24 @@ class FewPixel(Search):
                 with one_thread():
                     self._plan(site)
             part, site.queue = site.queue[:room], site.queue[room:]
+            owned = min(site.own, len(part))
+            site.own -= owned
+            kept += [self.pixels - 1] * owned + [0] * (len(part) - owned)
             if not part:
                 site.over = True
                 continue
             site.asked += len(part)
-            self._asked.append((place, part))
-        chosen = np.array([entry for _, part in self._asked for entry in part], np.int64)
+            self._asked.append((place, part, owned))
+        chosen = np.array(self.asked_last(), np.int64)
         chosen = chosen.reshape(-1, self.pixels, 3)
-        places = np.repeat([place for place, _ in self._asked], [len(part) for _, part in self._asked])
+        places = np.repeat([place for place, _, _ in self._asked], [len(part) for _, part, _ in self._asked])
         rows, columns = chosen[..., 0].astype(np.int32), chosen[..., 1].astype(np.int32)
-        return Asked(Edits(rows, columns, self.colours(chosen[..., 2])), places.astype(np.int64))
+        edits = Edits(rows, columns, self.colours(chosen[..., 2]), kept=np.array(kept, np.int32))
+        return Asked(edits, places.astype(np.int64))
 
     def tell(self, told: NDArray[np.float64]) -> None:
         start = 0
-        for place, part in self._asked:
+        for place, part, owned in self._asked:
             site = self.sites[place]
             assert site is not None
             gaps = told[start : start + len(part)]
@@ -156,7 +169,12 @@ class FewPixel(Search):
                 continue
             entries, gaps = np.stack(part)[known], gaps[known]
             margins = gaps.min(axis=1)
-            corner = (entries[..., 2] < len(self.palette)).all(axis=1)
+            # A descent has its own model: sets that are alike but for one pixel would fill the other one.
+            own = np.arange(len(part))[known] < owned
+            if own.any() and site.descent is not None:
+                with one_thread():
+                    site.descent.tell(entries[own], gaps[own])
+            corner = (entries[..., 2] < len(self.palette)).all(axis=1) & ~own
             if corner.any():
                 with one_thread():
                     site.surrogate.add(entries[corner], gaps[corner])
@@ -213,6 +231,8 @@ class FewPixel(Search):
         if expected is None:
             site.queue = self._fresh(site, self._anything(site, draws, batch), batch)
             return
+        if self.pixels > 1 and self._descend(site, expected, batch):
+            return
         if self.pixels == 1:
             bound = (expected.level[:, None, None, None] + expected.change).min(axis=0)
             if self.give_up and site.asked >= FIRST:
@@ -228,6 +248,25 @@ class FewPixel(Search):
         for _ in range(TRIES):
             if not site.queue:
                 site.queue = self._fresh(site, self._anything(site, draws, batch), batch)
+
+    def _descend(self, site: _Place, expected: Expected, batch: int) -> bool:
+        """Fill the queue by a descent, where it is time for one."""
+        if site.descent is None:
+            if site.asked - max(site.at, site.since) < STALL:
+                return False
+            margin, best = site.best[0]
+            best = self._nearest(best)
+            order = np.argsort(-change_of_each(expected, best), kind="stable")
+            site.descent = Descent(best, margin, expected, site.surrogate, order)
+        while True:
+            found = site.descent.candidates(batch)
+            if not len(found):
+                site.descent, site.since = None, site.asked
+                return False
+            fresh = self._fresh(site, list(found), None)
+            if fresh:
+                site.queue, site.own = fresh, len(fresh)
+                return True
 
     def _sets(self, site: _Place, draws: np.random.Generator, expected: Expected, batch: int) -> list[Whole]:
         """Candidates of several pixels."""
@@ -337,6 +376,12 @@ class FewPixel(Search):
                 site.tried.add(key)
                 fresh.append(candidate)
         return fresh
+
+
+def change_of_each(expected: Expected, entries: Whole) -> Reals:
+    """What each change of a set ``(d, 3)`` is expected to add to the gap of the first class, ``(d,)``."""
+    each: Reals = expected.change[0, entries[:, 0], entries[:, 1], entries[:, 2]]
+    return each
 
 
 def change_of(expected: Expected, entries: Whole) -> Reals:

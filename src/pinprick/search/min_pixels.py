@@ -53,6 +53,8 @@ class _Place:
     """Pixels of ``fooling``, those first that it can best do without."""
     fresh: int = 0
     """How many were asked in this turn."""
+    kept: NDArray[np.int32] | None = None
+    """How many of their pixels these have in common, as :class:`pinprick.edits.Edits` has it."""
 
 
 class MinPixels(Search):
@@ -91,7 +93,7 @@ class MinPixels(Search):
             candidates = self._next(site, room)
             if candidates:
                 self._asked.append(site)
-                parts.append(self._edits(candidates))
+                parts.append(self._edits(candidates, site.kept))
                 places.append(np.full(len(candidates), place, np.int64))
         if not parts:
             return Asked(self._edits([]), np.zeros(0, np.int64))
@@ -124,14 +126,14 @@ class MinPixels(Search):
         """The next candidates of one unit, at most ``room``."""
         if site.search is not None:
             # Of a search only what it asked last is needed: it keeps the rest itself.
-            site.search.ask(np.array([room]))
+            site.kept = site.search.ask(np.array([room])).edits.kept
             site.sets, site.margins, site.hits = site.search.asked_last(), [], []
             site.fresh = len(site.sets)
             if not site.fresh:
                 self._fail(site)
                 return self._next(site, room) if site.phase != "over" else []
             return site.sets
-        part, site.queue = site.queue[:room], site.queue[room:]
+        part, site.queue, site.kept = site.queue[:room], site.queue[room:], None
         site.sets += part
         site.fresh = len(part)
         return part
@@ -208,7 +210,7 @@ class MinPixels(Search):
                 smallest = candidate
         self._drop(site, smallest)
 
-    def _edits(self, candidates: list[Whole]) -> Edits:
+    def _edits(self, candidates: list[Whole], kept: NDArray[np.int32] | None = None) -> Edits:
         """Candidates of any numbers of pixels as edits with room for ``pixels`` entries."""
         entries = np.zeros((len(candidates), self.pixels, 3), np.int64)
         for number, candidate in enumerate(candidates):
@@ -216,7 +218,7 @@ class MinPixels(Search):
             entries[number, : len(candidate)], entries[number, len(candidate) :] = candidate, candidate[-1]
         count = np.array([len(candidate) for candidate in candidates], np.int32)
         rows, columns = entries[..., 0].astype(np.int32), entries[..., 1].astype(np.int32)
-        return Edits(rows, columns, self._colours(entries[..., 2]), count)
+        return Edits(rows, columns, self._colours(entries[..., 2]), count, kept)
 
 
 def distinct(entries: Whole) -> Whole:

@@ -8,6 +8,7 @@ next. Nearby positions and like colours act alike, which is why a few hundred qu
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -133,6 +134,13 @@ class Surrogate:
         """The likeness of each change to the nearest that was tried, 0 .. 1."""
         self._factor: Reals = np.zeros((0, 0))
         """Lower triangle of the covariance of the observations; the first n rows and columns are in use."""
+
+    def fresh(self) -> Surrogate:
+        """An empty model of the same images."""
+        empty = copy(self)
+        empty.entries, empty.gaps = np.zeros((0, 0, 3), np.int64), np.zeros((0, 0))
+        empty.known, empty._factor = np.zeros_like(self.known), np.zeros((0, 0))
+        return empty
 
     def add(self, entries: Whole, gaps: Reals) -> None:
         """Observe candidates ``(n, d, 3)`` and their ``gaps (n, K)``, K always the same."""
