@@ -14,6 +14,8 @@ from pinprick.errors import InputError
 from pinprick.incremental.engine import Incremental
 from pinprick.incremental.graph import UntraceableError, trace
 from pinprick.incremental.plan import Plan, longest
+from pinprick.models.preprocessing import Preprocess
+from pinprick.targets.torch_target import folded
 from tests.conftest import random_images
 from tests.incremental.nets import Do, on_windows, random_edits, settled
 from tests.incremental.test_same_scores import apart, dense
@@ -250,3 +252,9 @@ def test_bad_input_is_named() -> None:
     engine.forget(handles[:1])
     with pytest.raises(InputError, match="no handle 0"):
         engine.scores(handles, edits)
+
+
+def test_the_usual_preprocessing_can_be_traced_with_what_is_behind_it() -> None:
+    net = nn.Sequential(Preprocess((0.5, 0.4, 0.3), (0.2, 0.2, 0.2)), nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+    images = torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(folded(net)(images), net(images))

@@ -93,7 +93,8 @@ class Preprocess(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         means = self.mean.shape[1]
-        if means not in (1, images.shape[1]):
+        # What torch.fx traces with has no shape to look at.
+        if isinstance(images, torch.Tensor) and means not in (1, images.shape[1]):
             # Gray images would silently be spread over three channels.
             raise InputError(
                 "--normalize", f"{means} means for images of {images.shape[1]} channels", "Give one a channel, or one."
