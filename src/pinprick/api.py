@@ -72,7 +72,10 @@ def attack(model: Model, images: Images, *, say: Callable[[str], None] | None = 
     chosen = None  # the run loads what the spec names
     if not isinstance(images, str):
         chosen = images if isinstance(images, ImageSet) else _pair(images)
-    return run(spec, target=target, images=chosen, listener=Listener(say=say or _log))
+    result = run(spec, target=target, images=chosen, listener=Listener(say=say or _log))
+    # Now, and not when it is first used: the folder may have been extended or removed by then.
+    _ = result.table
+    return result
 
 
 def _pair(images: object) -> ImageSet:

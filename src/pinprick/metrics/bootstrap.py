@@ -15,8 +15,8 @@ from pinprick.intervals import wilson
 
 RESAMPLES = 2000
 SEED = 0
-_CHUNK = 4_000_000
-"""Draws held at once."""
+_CHUNK = 250_000
+"""Draws held at once, some 8 MB with what is made of them."""
 
 Reals = NDArray[np.float64]
 
@@ -27,7 +27,8 @@ def weights(images: int) -> Iterator[NDArray[np.float64]]:
     step = max(1, _CHUNK // max(images, 1))
     for start in range(0, RESAMPLES, step):
         rows = min(step, RESAMPLES - start)
-        drawn = draws.integers(0, images, (rows, images)) + np.arange(rows)[:, None] * images
+        drawn = draws.integers(0, images, (rows, images))
+        drawn += np.arange(rows)[:, None] * images
         yield np.bincount(drawn.ravel(), minlength=rows * images).reshape(rows, images).astype(float)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from pinprick.data.image_set import ImageSet
 from pinprick.errors import InputError
+from pinprick.goals import Scores
 from pinprick.streams import choice_seed, generator, image_digest
 from pinprick.targets.base import Target
 from pinprick.targets.passes import ask
@@ -37,7 +40,38 @@ class RightImage:
     name: str
     digest: str
     label: int
-    scores: NDArray[np.float32] = field(repr=False)
+    scores: Scores = field(repr=False)
+
+
+class RightImages(Sequence[RightImage]):
+    """The right images of a clean pass, each made from its row when it is asked for: objects for all take much room.
+
+    Parameters
+    ----------
+    scored : columns of :data:`CLEAN_SCHEMA`.
+    rows, indices, labels, kinds : of each right image its row in ``scored``, its index in the set, its label, and the
+        type of its scores (``f`` or ``d``, float32 or float64).
+    """
+
+    def __init__(
+        self, scored: pa.Table, rows: Sequence[int], indices: Sequence[int], labels: Sequence[int], kinds: bytes
+    ) -> None:
+        self.scored, self.rows, self.indices, self.labels, self.kinds = scored, rows, indices, labels, kinds
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, place: int) -> RightImage: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[RightImage, ...]: ...
+    def __getitem__(self, place: int | slice) -> RightImage | tuple[RightImage, ...]:
+        if isinstance(place, slice):
+            return tuple(self[number] for number in range(*place.indices(len(self))))
+        row = self.rows[place]
+        name, digest = (self.scored[column][row].as_py() for column in ("image", "image_digest"))
+        scores = self.scored["scores"][row].values.to_numpy().astype(chr(self.kinds[place]))
+        return RightImage(self.indices[place], name, digest, self.labels[place], scores)
 
 
 @dataclass(frozen=True)
@@ -48,7 +82,7 @@ class CleanPass:
     ``scored`` holds a row for each of them (columns of :data:`CLEAN_SCHEMA`).
     """
 
-    right: tuple[RightImage, ...]
+    right: Sequence[RightImage]
     images: int
     failed: int
     first_reason: str | None
@@ -82,40 +116,75 @@ def clean_pass(
         raise InputError(
             f"--data {images.name}", "the images have no labels", "Give --labels predicted, or one sub-folder a class."
         )
-    right: list[RightImage] = []
-    rows: list[dict[str, object]] = []
-    failed = 0
-    reason: str | None = None
-
-    def done() -> CleanPass:
-        return CleanPass(tuple(right), len(rows), failed, reason, pa.Table.from_pylist(rows, schema=CLEAN_SCHEMA))
-
+    found = _Found()
     for indices, pixels, scores, reasons in _scored(target, images, order, rows_a_pass):
-        for row, index in enumerate(indices):
+        for row, index in enumerate(indices.tolist()):
             name, digest = images.names[index], image_digest(pixels[row])
             given = None if images.labels is None else int(images.labels[index])
-            rows.append({"image": name, "image_digest": digest, "label": given, "reason": reasons.get(row)})
             if row in reasons:
-                failed += 1
-                reason = reason or reasons[row]
+                found.add((name, digest, given, None, None, reasons[row]))
+                found.failed += 1
+                found.reason = found.reason or reasons[row]
                 continue
-            own = target.own_row(scores[row]).copy()
+            own = target.own_row(scores[row])
             guess = int(np.argmax(own))
-            rows[-1] |= {"predicted": guess, "scores": own.tolist()}
+            found.add((name, digest, given, guess, own.astype(np.float64), None))
             label = guess if predicted or given is None else given
             if not target.grows:
                 check_label(images, index, label, len(own))
             if guess == label:
-                right.append(RightImage(int(index), name, digest, label, own))
-            if len(right) == wanted:
-                return done()
-        if failed == len(rows) and failed >= min(20, len(order)):
+                found.right(index, label, own.dtype.char)
+            if len(found.rows) == wanted:
+                return found.done()
+        if found.failed == found.count and found.failed >= min(20, len(order)):
             raise InputError(
                 f"--model {target.name}",
-                f"it failed on each of the first {failed} unchanged images ({reason})",
+                f"it failed on each of the first {found.failed} unchanged images ({found.reason})",
                 "See what it returns for one image; a model that takes one image at a time needs --batch-size 1.",
             )
-    return done()
+    return found.done()
+
+
+_TOGETHER = 1024
+"""Images whose rows are made into a piece of the table at once."""
+
+
+class _Found:
+    """What a clean pass has found so far, as arrays."""
+
+    def __init__(self) -> None:
+        self.count = self.failed = 0
+        self.reason: str | None = None
+        self.rows, self.indices, self.labels = array("q"), array("q"), array("q")
+        self._kinds = bytearray()
+        self._pending: list[tuple[object, ...]] = []
+        self._pieces: list[pa.RecordBatch] = []
+
+    def add(self, row: tuple[object, ...]) -> None:
+        """A row with the columns of :data:`CLEAN_SCHEMA`."""
+        self.count += 1
+        self._pending.append(row)
+        if len(self._pending) == _TOGETHER:
+            self._pack()
+
+    def right(self, index: int, label: int, kind: str) -> None:
+        """The image of the latest row is right."""
+        for column, value in ((self.rows, self.count - 1), (self.indices, index), (self.labels, label)):
+            column.append(value)
+        self._kinds += kind.encode()
+
+    def done(self) -> CleanPass:
+        self._pack()
+        scored = pa.Table.from_batches(self._pieces, schema=CLEAN_SCHEMA)
+        right = RightImages(scored, self.rows, self.indices, self.labels, bytes(self._kinds))
+        return CleanPass(right, self.count, self.failed, self.reason, scored)
+
+    def _pack(self) -> None:
+        if self._pending:
+            columns = zip(*self._pending, strict=True)
+            arrays = [pa.array(list(column), kind.type) for column, kind in zip(columns, CLEAN_SCHEMA, strict=True)]
+            self._pieces.append(pa.RecordBatch.from_arrays(arrays, schema=CLEAN_SCHEMA))
+            self._pending = []
 
 
 def check_label(images: ImageSet, index: int, label: int, classes: int) -> None:

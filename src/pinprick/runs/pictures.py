@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from pinprick.data.decode import decode_image, encode_png
 from pinprick.data.image_set import Image, ImageSet
@@ -16,11 +16,14 @@ from pinprick.edits import Edits
 from pinprick.errors import InputError
 from pinprick.files import write_atomically, writing
 from pinprick.runs.plan import PlannedUnit
-from pinprick.runs.table import without_maps
 from pinprick.streams import image_digest
 
+COLUMNS = ["key", "image", "image_digest", "target", "attack", "pixels", "rows", "columns", "colours", "label"]
+COLUMNS += ["predicted_after", "changed"]
+"""What of an outcome is needed for its picture."""
 
-def save_pictures(folder: Path, table: pa.Table, units: list[PlannedUnit], images: ImageSet) -> None:
+
+def save_pictures(folder: Path, rows: Iterable[dict[str, Any]], units: Iterable[PlannedUnit], images: ImageSet) -> None:
     """Write ``NAME/original.png`` and, for each fooled unit, ``NAME/ATTACK-dPIXELS-GOAL.png`` under ``folder``.
 
     ``metadata.jsonl`` (as Hugging Face's image folders have it) names each file's unit key, label and prediction. It
@@ -29,22 +32,20 @@ def save_pictures(folder: Path, table: pa.Table, units: list[PlannedUnit], image
 
     Parameters
     ----------
-    table : all outcomes of the run.
+    rows : all fooled units of the run, their :data:`COLUMNS`.
     units : those whose pictures are wanted.
 
     Raises
     ------
     InputError : a file cannot be written.
     """
-    wanted = {planned.key: planned for planned in units}
+    wanted = {planned.key: planned.image.index for planned in units}
     lines = []
-    for row in without_maps(table).to_pylist():
-        if row["status"] != "fooled":
-            continue
+    for row in rows:
         original, example = _names(row)
-        planned = wanted.get(row["key"])
-        if planned is not None:
-            image = images.image(planned.image.index)
+        index = wanted.get(row["key"])
+        if index is not None:
+            image = images.image(index)
             _write(folder / original, encode_png(image))
         else:
             earlier = _earlier(folder / original, row["image_digest"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,7 +89,7 @@ def goals_an_image(spec: Spec, classes: int) -> int:
     return classes - 1 if spec.goal != "untargeted" and spec.targets == "all" else 1
 
 
-def plan(spec: Spec, attack: Attack, pixels: int, right: tuple[RightImage, ...]) -> Iterator[PlannedUnit]:
+def plan(spec: Spec, attack: Attack, pixels: int, right: Sequence[RightImage]) -> Iterator[PlannedUnit]:
     """The units of one attack and number of pixels, image by image."""
     draws = attack.draws()
     for image in right:

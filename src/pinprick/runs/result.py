@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pinprick.runs.spec import Spec
 from pinprick.runs.summary import Row
@@ -31,8 +31,8 @@ class Listener:
 class RunResult:
     """What a run came to.
 
-    ``images`` were scored and ``attacked`` of them used; ``table`` holds the outcomes of the units that were asked
-    for, sorted by key; ``seconds`` is the time of this call. ``stopped`` says why the run ended before its last unit.
+    ``images`` were scored and ``attacked`` of them used; ``failed`` units have no verdict, ``first_reason`` says why of
+    the first of them; ``seconds`` is the time of this call. ``stopped`` says why the run ended before its last unit.
     ``ledger`` has the counts of :class:`pinprick.targets.ledger.Counts`, ``total`` and by purpose, for remote targets
     and runs with a budget of their own; those of earlier calls in the same folder are among them.
     """
@@ -41,26 +41,23 @@ class RunResult:
     rows: list[Row]
     images: int
     attacked: int
+    failed: int
+    first_reason: str | None
     seconds: float
-    table: pa.Table = field(repr=False)
+    load: Callable[[], pa.Table] = field(repr=False)
+    """Reads the table."""
     stopped: str | None = None
     ledger: dict[str, Any] | None = None
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The outcomes of the units that were asked for, sorted by key; of a run in a folder read when first used."""
+        return self.load()
 
     @property
     def clean_accuracy(self) -> float | None:
         """Right images over scored ones."""
         return self.attacked / self.images if self.images else None
-
-    @property
-    def failed(self) -> int:
-        """Units that failed."""
-        return int(pc.sum(pc.equal(self.table["status"], "failed")).as_py() or 0)
-
-    @property
-    def first_reason(self) -> str | None:
-        """Why the first of the failed units failed."""
-        failed = self.table.filter(pc.equal(self.table["status"], "failed"))
-        return None if not len(failed) else failed["reason"][0].as_py()
 
     def as_dict(self) -> dict[str, Any]:
         """The object that `pinprick attack --json` prints."""

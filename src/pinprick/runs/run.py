@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -23,8 +27,8 @@ from pinprick.runs.ready import load_spec_target, ready, settled_images, told_fo
 from pinprick.runs.result import Listener, RunResult
 from pinprick.runs.same_model import SIMILAR, check_clean, merged, read_clean, write_clean
 from pinprick.runs.spec import Spec
-from pinprick.runs.store import Store, write_atomically
-from pinprick.runs.summary import summarise
+from pinprick.runs.store import Store, read_outcomes, write_atomically
+from pinprick.runs.summary import COLUMNS, summarise
 from pinprick.runs.tally import Tally
 from pinprick.runs.watch import LEDGER, Watch
 from pinprick.targets.base import Target
@@ -132,14 +136,8 @@ class _Run:
                 self.stopped = str(error)
                 self.store.log("halted", reason=self.stopped)
                 break
-        table = self._finish(clean)
-        seconds = time.perf_counter() - started
-        names = [attack.name for attack in self.spec.attacks()]
-        rows = summarise(table, names, self.spec.pixels, self.spec.goal)
-        counts = None if watch.ledger is None else watch.ledger.as_dict()
-        result = RunResult(
-            self.spec, rows, clean.images, len(clean.right), seconds, table, stopped=self.stopped, ledger=counts
-        )
+        result = self._finish(clean, started)
+        seconds = result.seconds
         self.store.log("done", seconds=round(seconds, 3))
         if self.spec.out is not None and widest:
             summary = {name: value for name, value in result.as_dict().items() if name != "seconds"}
@@ -161,7 +159,7 @@ class _Run:
             try:
                 differences = check_same(str(self.spec.out), stored, now)
             except InputError:
-                if len(self.store.table()):
+                if self.store.statuses():
                     raise
                 self.listener.say(f"{self.spec.out} holds another run without any outcome; it is begun anew")
                 assert self.spec.out is not None
@@ -256,18 +254,21 @@ class _Run:
         return widest
 
     def _retry_failed(self, clean: CleanPass) -> None:
-        table = self.store.table()
-        planned = pa.array([unit.key for _, _, units in self._planned(clean) for unit in units], pa.string())
-        mine = pc.and_(pc.equal(table["status"], "failed"), pc.is_in(table["key"], planned))
-        failed = table.filter(mine)["key"].to_pylist()
+        stored = {key for key, status in self.store.statuses().items() if status == "failed"}
+        failed = [unit.key for unit in self._planned(clean) if unit.key in stored]
         if failed:
             self.listener.say(f"trying {len(failed)} failed units again")
             self.store.forget(failed)
 
-    def _planned(self, clean: CleanPass) -> Iterator[tuple[Attack, int, list[PlannedUnit]]]:
+    def _groups(self) -> Iterator[tuple[Attack, int]]:
         for attack in self.spec.attacks():
             for pixels in self.spec.pixels:
-                yield attack, pixels, list(plan(self.spec, attack, pixels, clean.right))
+                yield attack, pixels
+
+    def _planned(self, clean: CleanPass) -> Iterator[PlannedUnit]:
+        """Every unit of this call, made anew each time: together they take more room than their outcomes."""
+        for attack, pixels in self._groups():
+            yield from plan(self.spec, attack, pixels, clean.right)
 
     def _questions(self, pixels: int) -> int:
         channels, height, width = self.images.image(0).shape
@@ -280,19 +281,24 @@ class _Run:
         ------
         HaltError : the run's budget does not hold another unit, or its target is gone or another one.
         """
-        status = dict(zip(*(self.store.table()[name].to_pylist() for name in ("key", "status")), strict=True))
-        groups = list(self._planned(clean))
-        keys = [unit.key for _, _, units in groups for unit in units]
-        old = [status[key] for key in keys if key in status]
-        self.listener.on_plan(len(keys), len(old))
-        at_most = sum(
-            self._questions(pixels) * sum(unit.key not in status for unit in units) for _, pixels, units in groups
-        )
-        tally = Tally(self.listener, len(old), old.count("failed"), successes=old.count("fooled"), at_most=at_most)
+        status = self.store.statuses()
+        questions = {pixels: self._questions(pixels) for pixels in self.spec.pixels}
+        old: Counter[str] = Counter()
+        new: Counter[tuple[str, int]] = Counter()
+        for unit in self._planned(clean):
+            stored = status.get(unit.key)
+            if stored is None:
+                new[unit.attack, unit.pixels] += 1
+            else:
+                old[stored] += 1
+        self.listener.on_plan(old.total() + new.total(), old.total())
+        at_most = sum(questions[pixels] * count for (_, pixels), count in new.items())
+        tally = Tally(self.listener, old.total(), old["failed"], successes=old["fooled"], at_most=at_most)
         tally.check(None)
-        for attack, pixels, units in groups:
-            pending = (unit.unit(self.images) for unit in units if unit.key not in status)
-            tally.budget = self._questions(pixels)
+        for attack, pixels in self._groups():
+            planned = plan(self.spec, attack, pixels, clean.right)
+            pending = (unit.unit(self.images) for unit in planned if unit.key not in status)
+            tally.budget = questions[pixels]
             meter = Meter(
                 *(self.target, tally.budget, self.rows),
                 cache=self.target.deterministic,
@@ -312,7 +318,7 @@ class _Run:
                 raise
             self.store.add(watch.look())
             tally.next_meter()
-            if done < sum(unit.key not in status for unit in units):
+            if done < new[attack.name, pixels]:
                 raise HaltError(watch.spent(tally.budget))
         self.store.flush()
 
@@ -336,15 +342,40 @@ class _Run:
         self.store.write_manifest(self.manifest)
         self.store.log("memory ran out", rows=old)
 
-    def _finish(self, clean: CleanPass) -> pa.Table:
-        """Write the finished table; return the part of it that this spec asks for."""
-        table = self.store.finish()
-        groups = [units for _, _, units in self._planned(clean)]
+    def _finish(self, clean: CleanPass, started: float) -> RunResult:
+        """Write the finished table; sum up the part of it that this spec asks for."""
+        self.store.finish()
         if self.spec.save_images and self.spec.out is not None:
+            from pinprick.runs.pictures import COLUMNS as OF_PICTURES
             from pinprick.runs.pictures import save_pictures
 
-            save_pictures(self.spec.out / "images", table, [unit for units in groups for unit in units], self.images)
-        keys = pa.array([unit.key for units in groups for unit in units], pa.string())
-        mine = table.filter(pc.is_in(table["key"], keys))
-        self.finished = len(mine) == len(keys)
-        return mine
+            fooled = self.store.rows(OF_PICTURES, "fooled")
+            save_pictures(self.spec.out / "images", fooled, self._planned(clean), self.images)
+        keys = pa.chunked_array(_key_arrays(self._planned(clean)), pa.string()).combine_chunks()
+        table = self.store.select(COLUMNS)
+        table = table.filter(pc.is_in(table["key"], keys))
+        self.finished = len(table) == len(keys)
+        failed = table.filter(pc.equal(table["status"], "failed"))
+        return RunResult(
+            self.spec,
+            summarise(table, [attack.name for attack in self.spec.attacks()], self.spec.pixels, self.spec.goal),
+            images=clean.images,
+            attacked=len(clean.right),
+            failed=len(failed),
+            first_reason=failed["reason"][0].as_py() if len(failed) else None,
+            seconds=time.perf_counter() - started,
+            load=partial(_asked_for, self.spec.out or self.store.table(), self.store.run_id, keys),
+            stopped=self.stopped,
+            ledger=None if self.watch is None or self.watch.ledger is None else self.watch.ledger.as_dict(),
+        )
+
+
+def _asked_for(stored: Path | pa.Table, run_id: str | None, keys: pa.Array) -> pa.Table:
+    """The outcomes with these keys, of a folder or of a table."""
+    table = stored if isinstance(stored, pa.Table) else read_outcomes(stored, run_id)
+    return table.filter(pc.is_in(table["key"], keys))
+
+
+def _key_arrays(units: Iterator[PlannedUnit]) -> Iterator[pa.Array]:
+    while part := [unit.key for unit in islice(units, 4096)]:
+        yield pa.array(part, pa.string())

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -24,6 +25,9 @@ SAME = 1e-4
 SIMILAR = 1e-2
 """The same under other versions or on another machine, where arithmetic goes in another order."""
 
+_GROUP_ROWS = 2048
+"""Of a row group of ``clean.parquet``: the larger, the more room it takes to write."""
+
 
 def check_clean(folder: str, old: pa.Table, new: pa.Table, tolerance: float) -> None:
     """Compare the unchanged images' scores, stored and new (tables of :data:`pinprick.runs.clean.CLEAN_SCHEMA`).
@@ -34,25 +38,25 @@ def check_clean(folder: str, old: pa.Table, new: pa.Table, tolerance: float) -> 
     ------
     InputError : an image has other pixels, or its scores differ by more than ``tolerance`` of their spread.
     """
-    before = {row["image"]: row for row in old.to_pylist()}
-    for row in new.to_pylist():
-        was = before.get(row["image"])
-        if was is None:
+    place = {name: row for row, name in enumerate(old["image"].to_pylist())}
+    # Images one after the other: lists of numbers for all of them would take many times their room.
+    for number, name in enumerate(new["image"].to_pylist()):
+        row = place.get(name)
+        if row is None:
             continue
-        if was["image_digest"] != row["image_digest"]:
+        if old["image_digest"][row].as_py() != new["image_digest"][number].as_py():
             raise InputError(
-                f"--out {folder}",
-                f"image {row['image']!r} has changed since this run was begun",
-                "Give another folder.",
+                f"--out {folder}", f"image {name!r} has changed since this run was begun", "Give another folder."
             )
-        if was["scores"] is None or row["scores"] is None:
+        was, now = old["scores"][row], new["scores"][number]
+        if not (was.is_valid and now.is_valid):
             continue
-        if distance(np.array(was["scores"]), np.array(row["scores"])) > tolerance:
+        if distance(was.values.to_numpy(), now.values.to_numpy()) > tolerance:
             raise InputError(
                 f"--out {folder}",
-                f"the model answers otherwise than when this run was begun (image {row['image']!r}: class "
-                f"{was['predicted']} was foremost, now {row['predicted']}; scores differ by more than "
-                f"{tolerance:g} of their spread)",
+                f"the model answers otherwise than when this run was begun (image {name!r}: class "
+                f"{old['predicted'][row].as_py()} was foremost, now {new['predicted'][number].as_py()}; scores differ "
+                f"by more than {tolerance:g} of their spread)",
                 "Give another folder.",
             )
 
@@ -72,9 +76,8 @@ def merged(old: pa.Table | None, new: pa.Table) -> pa.Table:
     """The new rows, then those old ones that are not among them (a smaller --limit scores fewer images)."""
     if old is None:
         return new
-    known = set(new["image"].to_pylist())
-    rest = [row for row, name in enumerate(old["image"].to_pylist()) if name not in known]
-    return pa.concat_tables([new, old.take(pa.array(rest, pa.int64()))]).combine_chunks()
+    known = pc.is_in(old["image"], new["image"].combine_chunks())
+    return pa.concat_tables([new, old.filter(pc.invert(known))])
 
 
 def read_clean(folder: Path | None) -> pa.Table | None:
@@ -107,4 +110,4 @@ def write_clean(folder: Path, table: pa.Table) -> None:
     InputError : the file cannot be written.
     """
     with whole_file(folder / "clean.parquet") as file:
-        pq.write_table(table, file, compression="zstd")
+        pq.write_table(table, file, compression="zstd", row_group_size=_GROUP_ROWS)

@@ -30,15 +30,17 @@ _NEAR = 1e-4
 _VERDICTS = ("fooled", "held")
 
 
-def check_values(table: pa.Table) -> None:
+def check_values(table: pa.Table, first: int = 0) -> None:
     """Check outcomes, or the scores of unchanged images; of the columns only those that are there.
+
+    ``first``: the number of the first row in its file.
 
     Raises
     ------
     ValueError : names the column, and the first row that holds something else.
     """
     names = set(table.column_names)
-    table = _numbered(table)
+    table = _numbered(table, first)
     _check_alone(table, names)
     if {"goal", "target"} <= names:
         targeted = pc.equal(table["goal"], "targeted")
@@ -168,14 +170,14 @@ def _foremost(values: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray
     return place
 
 
-def check_run(table: pa.Table, manifest: dict[str, Any]) -> None:
-    """Check outcomes, sound by themselves, against the manifest of their run.
+def check_run(table: pa.Table, manifest: dict[str, Any], first: int = 0) -> None:
+    """Check outcomes, sound by themselves, against the manifest of their run; ``first`` as in :func:`check_values`.
 
     Raises
     ------
     ValueError : names the column, and the first row that cannot be of this run.
     """
-    what, table = manifest["what"], _numbered(table)
+    what, table = manifest["what"], _numbered(table, first)
     _refuse(table, "attack", pc.invert(pc.is_in(table["attack"], pa.array(list(what["attacks"])))), "none of this run")
     numbers = pa.array(what["spec"]["pixels"], pa.int32())
     _refuse(table, "pixels", pc.invert(pc.is_in(table["pixels"], numbers)), "none of this run")
@@ -283,9 +285,9 @@ def _outside(column: pa.ChunkedArray, least: int, most: int) -> pa.ChunkedArray:
 _ROW = "row of the file"
 
 
-def _numbered(table: pa.Table) -> pa.Table:
+def _numbered(table: pa.Table, first: int) -> pa.Table:
     """With the number of each row, which it keeps where rows are left out."""
-    return table.append_column(_ROW, pa.array(np.arange(len(table))))
+    return table.append_column(_ROW, pa.array(np.arange(first, first + len(table))))
 
 
 def _refuse(table: pa.Table, name: str, bad: pa.ChunkedArray, wrong: str) -> None:

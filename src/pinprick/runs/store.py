@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,10 @@ from pinprick.files import append_line, write_atomically, writing
 from pinprick.outcomes import Outcome
 from pinprick.paths import given_path
 from pinprick.runs.manifest import run_id as identity_of
+from pinprick.runs.merge import merge
 from pinprick.runs.shape import check_manifest, parse_manifest
 from pinprick.runs.sound import check_run
-from pinprick.runs.table import SCHEMA, SCHEMA_VERSION, combine, outcome_row, read_table, write_table
+from pinprick.runs.table import SCHEMA, SCHEMA_VERSION, combine, outcome_row, read_pieces, read_table, write_table
 
 __all__ = [
     "SCHEMA",
@@ -50,6 +51,8 @@ __all__ = [
 ]
 
 FLUSH_SECONDS = 5.0
+FLUSH_ROWS = 512
+"""A part is written once so many outcomes wait for it, or for so long."""
 READ_ATTEMPTS = 20
 """How often a folder is read anew whose files go while it is read."""
 OWN_FILES = {"manifest.json", "manifest.json.part", "parts", "lock", "log.jsonl", "ledger.jsonl", "ledger.jsonl.part"}
@@ -148,7 +151,7 @@ class Store:
     def add(self, outcomes: Iterable[Outcome]) -> None:
         """Keep outcomes; every few seconds they are written out as a part."""
         self._pending += [outcome_row(outcome) for outcome in outcomes]
-        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+        if len(self._pending) >= FLUSH_ROWS or time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -170,25 +173,69 @@ class Store:
         self.flush()
         return combine(self._kept) if self.folder is None else read_outcomes(self.folder, self.run_id)
 
+    def statuses(self) -> dict[str, str]:
+        """The status of each unit that has an outcome, by its key."""
+        self.flush()
+        found: dict[str, str] = {}
+        for piece in self._pieces():
+            found.update(zip(*(piece[name].to_pylist() for name in ("key", "status")), strict=True))
+        return found
+
     def forget(self, keys: Iterable[str]) -> None:
         """Drop the outcomes of these keys, so that their units run again."""
-        table = self.table()
-        kept = table.filter(pc.invert(pc.is_in(table["key"], pa.array(list(keys), pa.string()))))
+        self._merge(list(keys))
+
+    def finish(self) -> None:
+        """Write the finished table, and drop the parts that are now in it."""
+        self._merge([])
+
+    def select(self, columns: list[str]) -> pa.Table:
+        """These columns of the finished table."""
+        return pa.concat_tables([piece.select(columns) for piece in self._pieces()])
+
+    def rows(self, columns: list[str], status: str) -> Iterator[dict[str, Any]]:
+        """These columns of the outcomes with this status, in the order of the finished table."""
+        for piece in self._pieces():
+            yield from piece.select(columns).filter(pc.equal(piece["status"], status)).to_pylist()
+
+    def _pieces(self) -> Iterator[pa.Table]:
+        """All that is stored, a piece at a time, looked at as :func:`read_outcomes` does; none waits to be written."""
         if self.folder is None:
-            self._kept = [kept]
-        else:
-            self._replace(kept)
+            yield from self._kept or [SCHEMA.empty_table()]
+            return
+        check, any_file = self._check(), False
+        for path in _stored_files(self.folder):
+            first, any_file = 0, True
+            for piece in self._read(path):
+                check(path, piece, first)
+                first += len(piece)
+                yield piece
+        if not any_file:
+            yield SCHEMA.empty_table()
 
-    def finish(self) -> pa.Table:
-        """Write the finished table, drop the parts that are now in it, and return it."""
-        table = self.table()
-        if self.folder is not None:
-            self._replace(table)
-        return table
+    def _read(self, path: Path) -> Iterator[pa.Table]:
+        for piece, own in read_pieces(path):
+            if self.run_id is not None and own != self.run_id:
+                raise _foreign(path, own, f"the folder is of {_called(self.run_id)}")
+            yield piece
 
-    def _replace(self, table: pa.Table) -> None:
-        assert self.folder is not None
-        write_table(self.folder / "outcomes.parquet", table, self.run_id)
+    def _check(self) -> Callable[[Path, pa.Table, int], None]:
+        manifest = self.manifest()
+
+        def check(path: Path, piece: pa.Table, first: int) -> None:
+            if manifest is not None:
+                _check_of_run(path, piece, manifest, first)
+
+        return check
+
+    def _merge(self, without: list[str]) -> None:
+        self.flush()
+        if self.folder is None:
+            kept = combine(self._kept)
+            self._kept = [kept.filter(pc.invert(pc.is_in(kept["key"], pa.array(without, pa.string()))))]
+            return
+        files = _stored_files(self.folder)
+        merge(self.folder / "outcomes.parquet", files, self._check(), self._read, self.run_id, without)
         with writing(self.folder / "parts"):
             for part in stored_parts(self.folder):
                 part.unlink()
@@ -290,11 +337,15 @@ def read_outcomes(folder: str | Path, run_id: str | None = None) -> pa.Table:
             raise _foreign(path, own, f"{paths[0].name} is of {_called(found[0][1])}")
     if manifest is not None:
         for path, (table, _) in zip(paths, found, strict=True):
-            try:
-                check_run(table, manifest)
-            except ValueError as error:
-                raise InputError(f"stored outcomes {path}", f"they are not of its run ({error})", _AWAY) from None
+            _check_of_run(path, table, manifest, 0)
     return combine([table for table, _ in found])
+
+
+def _check_of_run(path: Path, table: pa.Table, manifest: dict[str, Any], first: int) -> None:
+    try:
+        check_run(table, manifest, first)
+    except ValueError as error:
+        raise InputError(f"stored outcomes {path}", f"they are not of its run ({error})", _AWAY) from None
 
 
 def _read_all(folder: Path) -> tuple[list[Path], list[tuple[pa.Table, str | None]]]:
@@ -306,10 +357,7 @@ def _read_all(folder: Path) -> tuple[list[Path], list[tuple[pa.Table, str | None
     attempt = 0
     while True:
         attempt += 1
-        paths = stored_parts(folder)
-        # Looked for after the parts: it is there before they go.
-        if (folder / "outcomes.parquet").exists():
-            paths.insert(0, folder / "outcomes.parquet")
+        paths = _stored_files(folder)
         try:
             return paths, [read_table(path) for path in paths]
         except InputError:
@@ -331,6 +379,15 @@ def _called(run_id: str | None) -> str:
 def stored_parts(folder: Path) -> list[Path]:
     """The parts of a run's folder in the order in which they were written."""
     return sorted((folder / "parts").glob("part-*.parquet"), key=lambda path: (_number(path), path.name))
+
+
+def _stored_files(folder: Path) -> list[Path]:
+    """The files that hold outcomes, those written later after the others."""
+    paths = stored_parts(folder)
+    # Looked for after the parts: it is there before they go.
+    if (folder / "outcomes.parquet").exists():
+        paths.insert(0, folder / "outcomes.parquet")
+    return paths
 
 
 def _number(part: Path) -> int:

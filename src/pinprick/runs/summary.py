@@ -16,6 +16,9 @@ from pinprick.metrics.questions import questions
 from pinprick.metrics.rates import success_rate
 
 DERIVED = "untargeted-derived"
+COLUMNS = ["key", "image", "label", "goal", "target", "attack", "pixels", "status", "reason", "asked", "answered"]
+COLUMNS += ["first_hit", "predicted_after", "confidence_after", "draws"]
+"""What of the outcomes the rows are made from."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,18 +139,54 @@ def read_table(path: Path) -> tuple[pa.Table, str | None]:
         # One file at a time and by handle, so that the folder's name cannot be taken for a partition.
         with path.open("rb") as file:
             stored = pq.read_table(file, page_checksum_verification=True)
-        table = _completed(stored).cast(SCHEMA)
-        table.validate(full=True)
-        check_values(table)
-        own = (stored.schema.metadata or {}).get(RUN_KEY)
-        return table, None if own is None else own.decode("ascii")
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"stored outcomes {path}",
-            f"cannot be read ({reason})",
-            "Move the file away, and its units run again, or give another folder.",
-        ) from None
+        table = _sound(stored, 0)
+        return table, run_of(stored.schema)
+    except _UNREADABLE as error:
+        raise _refused(path, error) from None
+
+
+def read_pieces(path: Path) -> Iterator[tuple[pa.Table, str | None]]:
+    """As :func:`read_table`, a row group at a time.
+
+    Raises
+    ------
+    InputError : as :func:`read_table`, once the piece is reached.
+    """
+    try:
+        with path.open("rb") as file, pq.ParquetFile(file, page_checksum_verification=True) as stored:
+            own, first = run_of(stored.schema_arrow), 0
+            # Whole row groups: smaller batches would leave out the checksums of what they do not come to.
+            for number in range(stored.num_row_groups):
+                piece = stored.read_row_group(number)
+                yield _sound(piece, first), own
+                first += len(piece)
+            if not first:
+                yield _sound(stored.schema_arrow.empty_table(), 0), own
+    except _UNREADABLE as error:
+        raise _refused(path, error) from None
+
+
+_UNREADABLE = (pa.ArrowException, OSError, ValueError)
+
+
+def _sound(stored: pa.Table, first: int) -> pa.Table:
+    """With the columns of this schema, all values looked at; ``first``: the number of its first row in the file."""
+    table = _completed(stored).cast(SCHEMA)
+    table.validate(full=True)
+    check_values(table, first)
+    return table
+
+
+def _refused(path: Path, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())
+    right = "Move the file away, and its units run again, or give another folder."
+    return InputError(f"stored outcomes {path}", f"cannot be read ({reason})", right)
+
+
+def run_of(schema: pa.Schema) -> str | None:
+    """The run that a file of this schema is of, None where it does not say."""
+    own = (schema.metadata or {}).get(RUN_KEY)
+    return None if own is None else str(own.decode("ascii"))
 
 
 def _completed(stored: pa.Table) -> pa.Table:
@@ -171,6 +208,14 @@ def combine(tables: list[pa.Table]) -> pa.Table:
 
 def write_table(path: Path, table: pa.Table, run_id: str | None = None) -> None:
     """Write outcomes as Parquet, atomically; equal tables of equal runs give equal bytes."""
-    metadata = dict(SCHEMA.metadata) | ({} if run_id is None else {RUN_KEY: run_id.encode("ascii")})
     with whole_file(path) as file:
-        pq.write_table(table.replace_schema_metadata(metadata), file, compression="zstd", write_page_checksum=True)
+        pq.write_table(table.replace_schema_metadata(named(run_id).metadata), file, **WRITING)
+
+
+WRITING: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+"""How files of outcomes are written."""
+
+
+def named(run_id: str | None) -> pa.Schema:
+    """The schema of files of this run."""
+    return SCHEMA.with_metadata(SCHEMA.metadata | ({} if run_id is None else {RUN_KEY: run_id.encode("ascii")}))
