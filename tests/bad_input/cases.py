@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tests.bad_input import cases_images, cases_models, cases_onnx, cases_runs
+from tests.bad_input import cases_images, cases_kinds, cases_models, cases_onnx, cases_runs
 from tests.bad_input.case import Section
 
 SECTIONS: tuple[Section, ...] = (
     *cases_images.SECTIONS,
     *cases_models.SECTIONS,
+    *cases_kinds.SECTIONS,
     *cases_onnx.SECTIONS,
     *cases_runs.SECTIONS,
 )

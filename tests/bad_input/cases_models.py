@@ -170,7 +170,7 @@ ANSWERS = Section(
         Case("scores of a wrong shape, nothing said of outputs", f"--model model.py:wrong_shape {AUTO}"),
         Case("one row for all images", "--model model.py:one_row"),
         Case("one score an image", f"--model model.py:one_column {AUTO}"),
-        Case("a dict", "--model model.py:dictionary"),
+        Case("a dict with logits among other things: these are taken", "--model model.py:dictionary"),
         Case("words", "--model model.py:words"),
         Case("its number of classes changes", "--model model.py:grows"),
         Case("sigmoids", f"--model model.py:sigmoids {AUTO}"),

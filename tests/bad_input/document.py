@@ -34,7 +34,7 @@ def options_text(case: Case) -> str:
     """The options of a case as a reader sees them."""
     if case.call is not None:
         return code(case.shown)
-    without = re.findall(r"--([\w-]+) - ?", case.options + " ")
+    without = re.findall(r"--([\w-]+) - ", case.options + " ")
     rest = re.sub(r"--[\w-]+ -( |$)", "", case.options).strip()
     told = [code(rest)] if rest else []
     told += [f"no {code('--' + name)}" for name in without]

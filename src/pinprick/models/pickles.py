@@ -1,8 +1,9 @@
 """Files of torch.save, torch.jit.save, pickle and joblib: programs as well as data, so that most need the user's trust.
 
 A pickle can run any code while it is read. A TorchScript archive is no pickle of Python's, but a program all the same:
-``torch.from_file`` in it writes to any file, already when it is loaded. Only a plain state dict, tensors by name, is
-read without trust, by torch's restricted reader.
+``torch.from_file`` in it writes to any file, already when it is loaded. ``torch.export.load`` reads the constants and
+examples of a program with pickle, and gives its shapes to sympy, which evaluates text. Only a plain state dict, tensors
+by name, is read without trust, by torch's restricted reader.
 """
 
 from __future__ import annotations
@@ -51,15 +52,16 @@ def load_pickled(path: Path, what: str, *, trusted: bool, notes: list[str] | Non
     """
     members = _members(path, what)
     script = any(name.endswith("/constants.pkl") for name in members)
-    if any(name.endswith("/archive_format") for name in members):
-        right = "Give a factory (file.py:function) that returns torch.export.load(...).module()."
-        raise InputError(what, "a program of torch.export", right)
+    exported = any(name.endswith(("/archive_format", "serialized_exported_program.json")) for name in members)
+    if any("/data/aotinductor/" in name for name in members):
+        right = "Save the program itself with torch.export.save, or give a factory (file.py:function)."
+        raise InputError(what, "a package of machine code, made by AOTInductor", right)
     if not trusted:
-        kind = (
-            "a TorchScript archive, a program that can write to any file when it is loaded"
-            if script
-            else "a pickle, which can run any code when it is loaded"
-        )
+        kind = "a pickle, which can run any code when it is loaded"
+        if script:
+            kind = "a TorchScript archive, a program that can write to any file when it is loaded"
+        if exported:
+            kind = "a program of torch.export, in which pickles can run any code when it is loaded"
         raise InputError(what, kind, _TRUST_ESTIMATOR if path.suffix.lower() == ".joblib" else _TRUST)
     for folder in (Path.cwd(), path.resolve().parent):
         if str(folder) not in sys.path:
@@ -74,6 +76,8 @@ def load_pickled(path: Path, what: str, *, trusted: bool, notes: list[str] | Non
         with warnings.catch_warnings():
             # That TorchScript, and some ways to pickle, are of yesterday is nothing that the user can mend here.
             warnings.simplefilter("ignore")
+            if exported:
+                return torch.export.load(path)
             if script:
                 return torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
             return torch.load(path, weights_only=False, map_location="cpu")
@@ -102,9 +106,9 @@ def telling_versions(notes: list[str]) -> Iterator[None]:
 
 
 def _is_torch(path: Path) -> bool:
-    """Does the file begin as those of torch.save before 1.6 do, which are no zip files?"""
+    """Does the file begin as those of torch.save do: as a zip file, be it cut off, or, before 1.6, with a number?"""
     with path.open("rb") as file:
-        return file.read(len(_OLD_TORCH)) == _OLD_TORCH
+        return file.read(len(_OLD_TORCH)).startswith((_OLD_TORCH, b"PK\x03\x04"))
 
 
 def read_state_dict(path: Path, what: str, *, trusted: bool) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -236,12 +237,17 @@ class Target(ABC):
 
 
 def as_array(answer: Any) -> NDArray[Any]:
-    """A classifier's answer as a NumPy array: a tensor, an array, or nested lists.
+    """A classifier's answer as a NumPy array.
+
+    It may be a tensor, an array, anything that NumPy makes one of (``__array__``), nested lists or a list of tensors,
+    a row for each image; a dict or an object with ``logits``, as models of transformers give; or a dict, list or tuple
+    with one of these in it and nothing else.
 
     Raises
     ------
-    TargetError : it is none of these (a dict or an object with named fields, say).
+    TargetError : it is none of these, and of several arrays it is not clear which are the scores.
     """
+    answer = _unwrapped(answer)
     if isinstance(answer, torch.Tensor):
         answer = answer.detach()
         # NumPy has no bfloat16; what is double stays so.
@@ -250,11 +256,37 @@ def as_array(answer: Any) -> NDArray[Any]:
         return array
     if isinstance(answer, np.ndarray):
         return answer
-    if isinstance(answer, list | tuple) and answer and not isinstance(answer[0], torch.Tensor | dict | str):
+    if isinstance(answer, list | tuple) and answer and not isinstance(answer[0], dict | str):
         try:
-            return np.asarray(answer)
+            return np.stack([as_array(row) for row in answer]) if _is_array(answer[0]) else np.asarray(answer)
         except ValueError as error:
-            raise TargetError(f"the classifier returned lists of differing lengths ({error})") from None
-    raise TargetError(
-        f"the classifier returned a {type(answer).__name__}; it should return scores as a tensor or array (N, K)"
-    )
+            raise TargetError(f"the classifier returned rows of differing lengths ({error})") from None
+    if hasattr(answer, "__array__"):
+        return np.asarray(answer)
+    what = f"a {type(answer).__name__}"
+    if isinstance(answer, Mapping):
+        what += f" with {', '.join(repr(str(name)) for name in list(answer)[:5]) or 'nothing in it'}"
+    raise TargetError(f"the classifier returned {what}; it should return scores as a tensor or array (N, K)")
+
+
+def _unwrapped(answer: Any) -> Any:
+    """The scores in an answer that holds them under a name, or nothing else."""
+    if isinstance(answer, Mapping):
+        if "logits" in answer:
+            return answer["logits"]
+        return next(iter(answer.values())) if len(answer) == 1 else answer
+    if not _is_array(answer) and _is_array(logits := getattr(answer, "logits", None)):
+        return logits
+    # A row for each image has one dimension at most; what has more holds all rows.
+    if isinstance(answer, list | tuple) and len(answer) == 1 and _is_array(answer[0]) and answer[0].ndim > 1:
+        return answer[0]
+    if isinstance(answer, list | tuple) and answer and all(_is_array(part) and part.ndim > 1 for part in answer):
+        shapes = ", ".join(str(tuple(part.shape)) for part in answer[:4])
+        raise TargetError(
+            f"the classifier returned {len(answer)} arrays, of shapes {shapes}; it should return the scores alone"
+        )
+    return answer
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, torch.Tensor | np.ndarray)

@@ -1,13 +1,17 @@
-"""Targets that are plain functions."""
+"""Targets that are plain functions, or objects with a ``predict`` such as Keras models have."""
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from pinprick.errors import InputError
+from pinprick.targets.arrays import ArrayPixels, Layout
 from pinprick.targets.base import Outputs, Target
 
 
@@ -16,7 +20,10 @@ class CallableTarget(Target):
 
     Parameters
     ----------
-    function : returns a tensor, an array or nested lists.
+    function : returns a tensor, an array, nested lists, or what holds one of these (see
+        :func:`pinprick.targets.base.as_array`).
+    pixels : how images go in; None: as a tensor, as above. With :class:`pinprick.targets.arrays.ArrayPixels` the
+        function gets float32 NumPy arrays ``(N, H, W, C)`` or ``(N, C, H, W)``, in the range that this says.
     remote : the function asks something over a wire; it is then never padded to a fixed number of rows, and
         ``outputs`` must be given.
     deterministic : whether equal images get equal scores.
@@ -26,7 +33,7 @@ class CallableTarget(Target):
 
     def __init__(
         self,
-        function: Callable[[torch.Tensor], Any],
+        function: Callable[[Any], Any],
         outputs: Outputs = "auto",
         *,
         name: str | None = None,
@@ -35,6 +42,7 @@ class CallableTarget(Target):
         remote: bool = False,
         deterministic: bool = True,
         fixed_rows: int | None = None,
+        pixels: ArrayPixels | None = None,
         identity: str = "",
     ) -> None:
         if not callable(function):
@@ -43,10 +51,81 @@ class CallableTarget(Target):
             raise InputError("fixed_rows", f"{fixed_rows}", "Give the number of images it takes at a time, or None.")
         super().__init__(name or str(getattr(function, "__name__", "callable")), outputs, classes=classes, shape=shape)
         self.function, self.local, self.deterministic, self._identity = function, not remote, deterministic, identity
-        self.fixed_rows = fixed_rows
+        self.fixed_rows, self.pixels = fixed_rows, pixels
 
     def raw(self, images: torch.Tensor) -> Any:
-        return self.function(images)
+        return self.function(images if self.pixels is None else self.pixels(images).astype(np.float32))
 
     def identity(self) -> dict[str, Any]:
-        return super().identity() | {"function": self.name, "weights": self._identity}
+        own = super().identity() | {"function": self.name, "weights": self._identity}
+        return own if self.pixels is None else own | {"preprocess": self.pixels.identity()}
+
+
+def predictor_target(
+    model: Any,
+    outputs: Outputs = "auto",
+    *,
+    name: str | None = None,
+    normalize: str | None = None,
+    order: str | None = None,
+    layout: Layout = "auto",
+) -> CallableTarget:
+    """The target of an object whose ``predict`` takes an array of images and gives scores, as Keras models have it.
+
+    Images go in as float32 arrays in [0, 1], ``(N, H, W, C)`` unless ``layout`` or ``model.input_shape`` says
+    otherwise. That also says how many images it takes at a time, and of which size, where these are fixed.
+
+    Raises
+    ------
+    InputError : a normalisation, order or layout that there is not; an input that is no image.
+    """
+    shape = getattr(model, "input_shape", None)
+    rows, size, found = _input(shape, name or type(model).__name__)
+    pixels = ArrayPixels.of(normalize, order, found if layout == "auto" else layout)
+    if layout not in ("auto", found) and size is not None:
+        raise InputError(f"--layout {layout}", f"the model takes {shape}", "Leave it out.")
+    quiet = {"verbose": 0} if "verbose" in _parameters(model.predict) else {}
+    target = CallableTarget(
+        lambda images: model.predict(images, **quiet),
+        outputs,
+        name=name or type(model).__name__,
+        shape=size,
+        fixed_rows=rows,
+        pixels=pixels,
+        identity=_weights_of(model),
+    )
+    target.suspects = (
+        "the range of the pixel values (--normalize 0..255, or -1..1; without it they are in [0, 1]), the order of the "
+        "channels (--channel-order), or of the classes (--classes)"
+    )
+    return target
+
+
+def _input(shape: Any, name: str) -> tuple[int | None, tuple[int, int, int] | None, Layout]:
+    """Rows at a time, ``(C, H, W)`` and layout that ``(N, H, W, C)`` or ``(N, C, H, W)`` says, as far as it does."""
+    if not isinstance(shape, tuple):
+        return None, None, "nhwc"
+    if len(shape) != 4:
+        raise InputError(f"--model {name}", f"it takes {shape}", "Give a function that brings images into that shape.")
+    rows, *sizes = shape
+    layout: Layout = "nchw" if sizes[0] in (1, 3) and sizes[2] not in (1, 3) else "nhwc"
+    channels, height, width = sizes if layout == "nchw" else (sizes[2], sizes[0], sizes[1])
+    whole = None if None in sizes else (int(channels), int(height), int(width))
+    return None if rows is None else int(rows), whole, layout
+
+
+def _parameters(function: Any) -> tuple[str, ...]:
+    try:
+        return tuple(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+def _weights_of(model: Any) -> str:
+    """BLAKE2b of what ``get_weights`` gives, nothing where there is none."""
+    if not callable(getattr(model, "get_weights", None)):
+        return ""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in map(np.asarray, model.get_weights()):
+        digest.update(f"{array.dtype} {array.shape};".encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import importlib
-import importlib.util
 import os
 import re
 import sys
-import traceback
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
-from pinprick.errors import InputError, UnknownNameError, one_line
+from pinprick.errors import InputError
 from pinprick.models.pickles import is_pickle_name, load_pickled
 from pinprick.models.preprocessing import Preprocess, parse_normalisation
 from pinprick.models.registry import net_names
@@ -28,8 +22,9 @@ from pinprick.models.weights import Card, load_net, load_state
 from pinprick.paths import given_path
 from pinprick.targets.arrays import Layout
 from pinprick.targets.base import Outputs, Target
-from pinprick.targets.callable_target import CallableTarget
+from pinprick.targets.callable_target import CallableTarget, predictor_target
 from pinprick.targets.calls import Calls, check_local
+from pinprick.targets.factories import FORMS, code_digest, made_by
 from pinprick.targets.torch_target import TorchTarget, choose_device
 
 _FOREIGN = (".h5", ".keras", ".tflite", ".pb")
@@ -42,7 +37,6 @@ _BY_SUFFIX: dict[str, str] = {
 _BY_PREFIX: dict[str, str] = {"http://": _REMOTE, "https://": _REMOTE}
 """Models whose names end or begin so are loaded by the module named: its ``load(model, options)`` makes the target.
 After the end of a file's name a colon and the name of an output may stand."""
-_FORMS = "Write a shipped name, [net:]weights.safetensors, file.py:function, package.module:function or an address."
 
 
 @dataclass(frozen=True)
@@ -78,8 +72,9 @@ def load_target(
         ``package.module:function``: a function without arguments that returns a torch module, a target, or a function
         from images ``(N, C, H, W)`` float in [0, 1] to scores. ``net:state.pt`` is a state dict of torch.save, for
         networks whose usual preprocessing is known; with ``trust_pickle``, ``net.pt`` is a whole module, pickled or
-        TorchScript, and ``forest.joblib`` or ``forest.pkl`` a classifier of scikit-learn. ``forest.skops`` is one that
-        needs no trust. ``net.onnx`` is run by onnxruntime, ``net.onnx:output`` with the output to read.
+        TorchScript, ``net.pt2`` a program of torch.export, and ``forest.joblib`` or ``forest.pkl`` a classifier of
+        scikit-learn. ``svm.skops`` is one that needs no trust.
+        ``net.onnx`` is run by onnxruntime, ``net.onnx:output`` with the output to read.
         ``http://host:port/v2/models/NAME`` is a model of the Open Inference Protocol, and
         ``endpoint.toml`` describes any other endpoint (docs/remote.md).
     trust_pickle : load such a file although it can run any code. State dicts do not need it.
@@ -105,7 +100,7 @@ def load_target(
         return target
     left, colon, right = model.rpartition(":")
     if colon and not (left and right):
-        raise InputError(f"--model {model}", "nothing on one side of the colon", _FORMS)
+        raise InputError(f"--model {model}", "nothing on one side of the colon", FORMS)
     path = given_path(right, f"--model {model}")
     pickled = is_pickle_name(path) and model not in shipped()
     if trust_pickle and not pickled:
@@ -132,10 +127,7 @@ def load_target(
             right = "Give a function from images to scores that runs it (file.py:function)."
             raise InputError(f"--model {model}", "a model of something else than torch", right)
         return _from_weights(*load_shipped(model), model, outputs, device, normalize, order)
-    with _staying():
-        found = _named(model, left, right)
-        # A module that the file has made already is as good as a function that makes one.
-        made = found if isinstance(found, nn.Module | Target) or is_estimator(found) else _call(model, found)
+    made = made_by(model, left, right, _is_model)
     return as_target(
         made,
         outputs=outputs,
@@ -167,7 +159,7 @@ def _pickled(path: Path, model: str, trusted: bool) -> tuple[Any, list[str]]:
     what = f"--model {model}"
     notes: list[str] = []
     made = load_pickled(path, what, trusted=trusted, notes=notes)
-    if isinstance(made, nn.Module) or is_estimator(made):
+    if isinstance(made, nn.Module) or is_estimator(made) or is_exported(made):
         return made, notes
     wrong = f"it holds a {'dict' if isinstance(made, dict) else type(made).__name__}, no module"
     if isinstance(made, dict):
@@ -199,20 +191,24 @@ def as_target(
     InputError : it is none of these; or a normalisation, BGR order, layout or another device for a target or a
         function; or a layout for a module.
     """
+    if is_exported(made):
+        from pinprick.targets.exported import ExportedTarget
+
+        preprocess = _preprocess(normalize, order)
+        return ExportedTarget(made, outputs, name=name, preprocess=preprocess, device=device)
     if is_estimator(made):
         from pinprick.targets.sklearn_target import SklearnTarget
 
         _check_device("classifier", torch.device("cpu"), device)
         return SklearnTarget(made, outputs, name=name, normalize=normalize, order=order, layout=layout)
+    if is_predictor(made):
+        _check_device("classifier", torch.device("cpu"), device)
+        return predictor_target(made, outputs, name=name, normalize=normalize, order=order, layout=layout)
     if layout != "auto":
         kind = "torch module, which takes N, C, H, W" if isinstance(made, nn.Module) else "target or a function"
         raise InputError("--layout", f"the model is a {kind}", "Leave it out, and turn the images round inside.")
     if isinstance(made, nn.Module):
-        preprocess = None
-        if normalize is not None or order not in (None, "rgb"):
-            mean, std = parse_normalisation(normalize or "none")
-            preprocess = Preprocess(mean, std, order or "rgb")
-        return TorchTarget(made, outputs, name=name, preprocess=preprocess, device=device)
+        return TorchTarget(made, outputs, name=name, preprocess=_preprocess(normalize, order), device=device)
     if isinstance(made, Target):
         _check_inside("target", getattr(made, "device", torch.device("cpu")), device, normalize, order)
         if outputs != "auto":
@@ -220,7 +216,7 @@ def as_target(
         return made
     if callable(made) and not isinstance(made, type):
         _check_inside("function", torch.device("cpu"), device, normalize, order)
-        return CallableTarget(made, outputs, name=name, identity=_code_digest(made))
+        return CallableTarget(made, outputs, name=name, identity=code_digest(made))
     kind = "nothing (None)" if made is None else f"a {type(made).__name__}"
     if source is None:
         raise InputError("model", kind, "Give a torch module, or a function from images to scores.")
@@ -229,6 +225,37 @@ def as_target(
         f"it returned {kind}",
         "It should return a torch module, or a function from images to scores.",
     )
+
+
+def _preprocess(normalize: str | None, order: str | None) -> Preprocess | None:
+    if normalize is None and order in (None, "rgb"):
+        return None
+    mean, std = parse_normalisation(normalize or "none")
+    return Preprocess(mean, std, order or "rgb")
+
+
+def _is_model(made: Any) -> bool:
+    """Whether this is a model itself and no function that makes one."""
+    if isinstance(made, type):
+        return False
+    return isinstance(made, nn.Module | Target) or is_exported(made) or is_estimator(made) or is_predictor(made)
+
+
+def is_predictor(made: Any) -> bool:
+    """Whether this is an object to be asked by its ``predict``, with arrays, as Keras models are."""
+    if isinstance(made, type | Target) or not callable(getattr(made, "predict", None)):
+        return False
+    # On torch, Keras models are torch modules besides, but take images as Keras has them.
+    return not isinstance(made, nn.Module) or (hasattr(made, "get_weights") and hasattr(made, "input_shape"))
+
+
+def is_exported(made: Any) -> bool:
+    """Whether this is a program of torch.export, or the module of one."""
+    program = getattr(sys.modules.get("torch.export"), "ExportedProgram", None)
+    if program is not None and isinstance(made, program):
+        return True
+    # Its module checks its input by itself; one that torch.fx has traced does not.
+    return isinstance(made, torch.fx.GraphModule) and hasattr(made, "_guards_fn")
 
 
 def is_estimator(made: Any) -> bool:
@@ -281,93 +308,3 @@ def _from_weights(
         classes=card.classes,
         shape=card.shape,
     )
-
-
-@contextlib.contextmanager
-def _staying() -> Iterator[None]:
-    """A factory may go to another folder; the user's other paths are relative to where the user is."""
-    here = Path.cwd()
-    try:
-        yield
-    finally:
-        os.chdir(here)
-
-
-def _named(model: str, left: str, right: str) -> Any:
-    """What is called so in a user's file or package: a function, a module or a classifier."""
-    module = _import(model, left)
-    found = getattr(module, right, None)
-    if found is None:
-        functions = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-        raise UnknownNameError(f"--model {model}", right, functions or ["(no functions in it)"])
-    if not callable(found) and not is_estimator(found):
-        raise InputError(f"--model {model}", f"{right} is a {type(found).__name__}, not a function", _FORMS)
-    return found
-
-
-def _import(model: str, left: str) -> ModuleType:
-    path = given_path(left, f"--model {model}")
-    try:
-        if path.suffix == ".py":
-            if not path.is_file():
-                raise InputError(f"--model {model}", f"there is no file {left}", _FORMS)
-            # Files beside the factory's can be imported by it, as when Python runs it as a script.
-            sys.path.insert(0, str(path.resolve().parent))
-            name = f"_pinprick_factory_{path.stem}"
-            spec = importlib.util.spec_from_file_location(name, path)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[name] = module
-            spec.loader.exec_module(module)
-            return module
-        if str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))
-        return importlib.import_module(left)
-    except InputError:
-        raise
-    except ModuleNotFoundError as error:
-        itself = error.name is None or f"{left}.".startswith(f"{error.name}.")
-        right = _FORMS if itself else f"Install {error.name}, or mend the import."
-        raise InputError(f"--model {model}", f"cannot import it ({error})", right) from error
-    except (Exception, SystemExit) as error:
-        raise InputError(f"--model {model}", f"importing it raised {_where(error)}", "Mend the file.") from error
-
-
-def _call(model: str, factory: Callable[[], Any]) -> Any:
-    try:
-        return factory()
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:
-        right = (
-            "Paths in it are relative to where you are."
-            if isinstance(error, FileNotFoundError)
-            else "It is called without arguments."
-        )
-        raise InputError(f"--model {model}", f"calling it raised {_where(error)}", right) from error
-
-
-def _where(error: BaseException) -> str:
-    """``ValueError: bad (file.py, line 3)`` of the innermost frame that is not of Python's or of a package."""
-    if isinstance(error, SyntaxError):  # it says where by itself
-        return one_line(error)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if not _is_installed(frame.filename)]
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return one_line(error) + place
-
-
-def _is_installed(file: str) -> bool:
-    return file.startswith("<") or not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
-
-
-def _code_digest(function: Callable[..., Any]) -> str:
-    """BLAKE2b of a function's compiled code and constants, so that a changed function is another target."""
-    # Of an object that can be called, the code is its class's.
-    code = getattr(function, "__code__", None) or getattr(vars(type(function)).get("__call__"), "__code__", None)
-    if code is None:
-        return ""
-    # Sets and nested code objects print in an order, or at an address, that changes from process to process.
-    constants = [value for value in code.co_consts if isinstance(value, int | float | str | bytes | tuple)]
-    text = repr((code.co_code, code.co_names, constants))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

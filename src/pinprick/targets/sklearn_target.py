@@ -62,7 +62,7 @@ class SklearnTarget(Target):
         layout: Layout = "auto",
     ) -> None:
         own = type(estimator).__name__
-        self._found = _classes(estimator)
+        self._found = _classes(estimator, f"--model {name}" if name else "model")
         super().__init__(name or own, outputs, classes=len(self._found))
         self.estimator, self.pixels = estimator, ArrayPixels.of(normalize, order, layout)
         self._place = {value: place for place, value in enumerate(self._found.tolist())}
@@ -193,7 +193,7 @@ class SklearnTarget(Target):
             )
 
 
-def _classes(estimator: Any) -> NDArray[Any]:
+def _classes(estimator: Any, what: str) -> NDArray[Any]:
     """``classes_`` of a fitted classifier.
 
     Raises
@@ -202,18 +202,18 @@ def _classes(estimator: Any) -> NDArray[Any]:
     """
     kind = type(estimator).__name__
     if not hasattr(estimator, "predict"):
-        raise InputError("model", f"a {kind}, which predicts nothing", "Give a classifier, or a pipeline with one.")
+        raise InputError(what, f"a {kind}, which predicts nothing", "Give a classifier, or a pipeline with one.")
     found = getattr(estimator, "classes_", None)
     if found is None:
         from sklearn.base import is_classifier
 
         if is_classifier(estimator):
-            raise InputError("model", f"a {kind} that is not fitted (no classes_)", "Call fit first.")
-        raise InputError("model", f"a {kind}, which is no classifier (no classes_)", "Give a classifier.")
+            raise InputError(what, f"a {kind} that is not fitted (no classes_)", "Call fit first.")
+        raise InputError(what, f"a {kind}, which is no classifier (no classes_)", "Give a classifier.")
     if isinstance(found, list) or getattr(estimator, "multilabel_", False) or np.ndim(found) != 1:
-        raise InputError("model", f"a {kind} with several outputs", "Give a classifier of one class an image.")
+        raise InputError(what, f"a {kind} with several outputs", "Give a classifier of one class an image.")
     if len(found) < 2:
-        raise InputError("model", f"a {kind} with {len(found)} class", "A classifier has two or more.")
+        raise InputError(what, f"a {kind} with {len(found)} class", "A classifier has two or more.")
     array: NDArray[Any] = np.asarray(found)
     return array
 
