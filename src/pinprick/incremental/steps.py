@@ -23,6 +23,8 @@ from pinprick.incremental.ops import (
 )
 from pinprick.incremental.windows import Dirty, Ints, points, spread_of, starts_of
 
+_CACHE = 1 << 19
+"""Bytes that a pool reads at a time."""
 Values = Mapping[str, torch.Tensor]
 """The base image's value of each node, ``(1, C, H, W)`` or ``(1, C)``."""
 
@@ -349,9 +351,14 @@ class MaxStep(TwoTables):
         own = self.before.base.index_select(0, block.places(source))
         torch.add(own, block.live(self.sources[0]), out=table[1 : source.total + 1])
         which = torch.from_numpy(self._which(block, source, dirty, field, spare)).to(self.device)
-        after = self.after.base.index_select(0, block.places(dirty))
-        read = table.index_select(0, which).view(dirty.total, field.taps, self.channels)
-        torch.sub(read.amax(1), after, out=made)
+        places = block.places(dirty)
+        # What is read is many times what is kept: a piece at a time stays in the caches.
+        piece = max(1, _CACHE // (4 * field.taps * self.channels))
+        for start in range(0, dirty.total, piece):
+            part = slice(start, start + piece)
+            read = table.index_select(0, which[field.taps * start : field.taps * (start + piece)])
+            largest = read.view(-1, field.taps, self.channels).amax(1)
+            torch.sub(largest, self.after.base.index_select(0, places[part]), out=made[part])
 
     def _which(self, block: Block, source: Dirty, dirty: Dirty, field: Field, spare: int) -> Ints:
         """``(outputs * taps,)`` row of the table that each tap of each output reads."""
