@@ -94,3 +94,22 @@ def test_the_module_stays_as_it_is() -> None:
     engine.scores(np.repeat(handles, 8), random_edits(shape, 8, 2, 0))
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert [layer.inplace for layer in net.modules() if hasattr(layer, "inplace")] == in_place
+
+
+def test_large_linear_layers_behind_the_windows_take_a_whole_block_and_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        *(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+        *(nn.Linear(16 * 36, 64), nn.ReLU(), nn.Linear(64, 5)),
+    ).eval()
+    shape, edits = (3, 12, 12), random_edits((3, 12, 12), 150, 1, 0)
+    monkeypatch.setattr("pinprick.incremental.tail.LARGE", 4 * 64 * 16 * 36)
+    engine = on_windows(net, shape, share=0.5)
+    handles = np.repeat(engine.base(random_images(1, shape)), 150)
+    together = engine.scores(handles, edits)
+    assert {route.batch for route in engine._routes.values()} == {128}
+    torch.testing.assert_close(together, engine.dense(handles, edits), rtol=0, atol=1e-4)
+    for place in (0, 77, 149):
+        assert torch.equal(engine.scores(handles[[place]], edits.take([place]))[0], together[place])

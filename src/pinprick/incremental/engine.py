@@ -46,7 +46,7 @@ from pinprick.incremental.steps import (
     Step,
     SumStep,
 )
-from pinprick.incremental.tail import BATCH, BLOCK, Whole, rest, values_of
+from pinprick.incremental.tail import BATCH, BLOCK, Whole, batch_of, rest, values_of
 from pinprick.incremental.windows import changed
 
 _PLAIN: dict[type, type[Step]] = {
@@ -68,7 +68,8 @@ class Route:
     def __init__(self, graph: Graph, windows: Sequence[str], device: torch.device) -> None:
         self.graph, self.device = graph, device
         self.tail, crossing = rest(graph, windows)
-        self.wholes = [Whole(graph.nodes[name], device) for name in crossing]
+        self.batch = batch_of(self.tail)
+        self.wholes = [Whole(graph.nodes[name], device, self.batch) for name in crossing]
         self.input = next(name for name, node in graph.nodes.items() if isinstance(node.op, Input))
         self.steps = self._steps([graph.nodes[name] for name in windows])
         self.free = self._frees()
@@ -172,7 +173,8 @@ class Route:
             step.run(block)
             for name in free:
                 del block.rows[name]
-        made = [self.tail(*(whole.value(block, first) for whole in self.wholes)) for first in range(0, block.n, BATCH)]
+        starts = range(0, block.n, self.batch)
+        made = [self.tail(*(whole.value(block, first) for whole in self.wholes)) for first in starts]
         return torch.cat(made)[: block.n]
 
 

@@ -16,10 +16,19 @@ from pinprick.incremental.ops import Node
 from pinprick.incremental.steps import Block, Table, Values, area_of
 
 BATCH = 64
-"""Rows of every dense pass: always as many, so that a row's bits do not depend on how many candidates there are."""
+"""Rows of a dense pass: always as many, so that a row's bits do not depend on how many candidates there are."""
 
 BLOCK = 128
 """Candidates that are carried on windows at a time, at most; how many changes nothing but the speed."""
+LARGE = 1 << 24
+"""Bytes of linear layers behind the windows from which on all of a block goes through them at once: reading the weights
+is then most of the work."""
+
+
+def batch_of(tail: nn.Module) -> int:
+    """Rows of the passes of what is behind the windows."""
+    layers = [layer.weight for layer in tail.modules() if isinstance(layer, nn.Linear | _Wide)]
+    return BLOCK if sum(4 * weight.numel() for weight in layers) >= LARGE else BATCH
 
 
 def rest(graph: Graph, done: Sequence[str]) -> tuple[fx.GraphModule, list[str]]:
@@ -66,8 +75,8 @@ class _Wide(nn.Module):
 class Whole:
     """Makes whole maps of a node from its differences: the base's map with the differences added."""
 
-    def __init__(self, node: Node, device: torch.device) -> None:
-        self.node, self.device = node, device
+    def __init__(self, node: Node, device: torch.device, batch: int) -> None:
+        self.node, self.device, self.batch = node, device, batch
         self.table = Table(area_of(node), node.shape[0], device)
 
     def load(self, slot: int, values: Values) -> None:
@@ -79,12 +88,12 @@ class Whole:
 
         Returns
         -------
-        ``(BATCH, C, H, W)`` channels last, or ``(BATCH, C)``; what is beyond the block's candidates is of no use.
+        ``(batch, C, H, W)`` channels last, or ``(batch, C)``; what is beyond the block's candidates is of no use.
         """
         dirty = block.dirty[self.node.name]
         area, channels = self.table.area, self.table.channels
-        last = min(first + BATCH, block.n)
-        slots = np.concatenate([block.slots[first:last], np.repeat(block.slots[:1], BATCH - (last - first))])
+        last = min(first + self.batch, block.n)
+        slots = np.concatenate([block.slots[first:last], np.repeat(block.slots[:1], self.batch - (last - first))])
         base = self.table.base.view(-1, area * channels)
         whole = base.index_select(0, block.index(slots)).view(-1, channels)
         part = slice(int(dirty.starts[first]), int(dirty.starts[last]))
@@ -93,7 +102,7 @@ class Whole:
         whole.index_copy_(0, places.long(), changed)
         if len(self.node.shape) != 3:
             return whole
-        return whole.view(BATCH, *self.node.map, channels).permute(0, 3, 1, 2)
+        return whole.view(self.batch, *self.node.map, channels).permute(0, 3, 1, 2)
 
 
 class _Keeper(fx.Interpreter):
