@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -20,6 +21,7 @@ from torch import nn
 
 from pinprick.data.folder import image_folder
 from tests.bad_input.case import Case, Section
+from tests.bad_input.files import write
 
 
 def rows(folder: Path, white: float = 255) -> Any:
@@ -63,12 +65,6 @@ def exported(rows: int, *, flat: bool = False) -> Callable[[Path], None]:
     return put
 
 
-@contextmanager
-def without_skops(folder: Path) -> Iterator[None]:
-    with mock.patch.dict("sys.modules", {"skops": None, "skops.io": None}):
-        yield
-
-
 PREDICTOR = """
 class Model:
     input_shape = (None, {shape})
@@ -90,6 +86,23 @@ def bayes() -> Any:
 
 def tree() -> Any:
     return DecisionTreeClassifier(random_state=0)
+
+
+def without(*names: str) -> Callable[[Path], AbstractContextManager[object]]:
+    """As where these packages are not installed."""
+    return lambda folder: mock.patch.dict("sys.modules", dict.fromkeys(names))
+
+
+def for_another_torch(folder: Path) -> None:
+    write(folder / "timm" / "__init__.py", "raise RuntimeError('operator torchvision::nms does not exist')\n")
+
+
+@contextmanager
+def own_timm(folder: Path) -> Iterator[None]:
+    """The folder's timm in place of an installed one."""
+    with mock.patch.dict("sys.modules"), mock.patch("sys.path", [str(folder), *sys.path]):
+        sys.modules.pop("timm", None)
+        yield
 
 
 AUTO = "--outputs auto"
@@ -128,7 +141,7 @@ ESTIMATORS = Section(
             "a file of skops without the package",
             f"--model m.skops {AUTO}",
             fitted(bayes, "m.skops"),
-            around=without_skops,
+            around=without("skops", "skops.io"),
         ),
     ),
 )
@@ -146,4 +159,17 @@ PROGRAMS = Section(
     ),
 )
 
-SECTIONS = (ESTIMATORS, PROGRAMS)
+
+HUBS = Section(
+    "Pretrained networks by name",
+    "",
+    (
+        Case("timm is not installed", "--model timm:resnet18", around=without("timm")),
+        Case("timm does not go with this torch", "--model timm:resnet18", for_another_torch, around=own_timm),
+        Case("torchvision is not installed", "--model torchvision:resnet18", around=without("torchvision")),
+        Case("transformers is not installed", "--model hf:owner/name", around=without("transformers")),
+        Case("a folder that is not there", "--model hf:./nowhere"),
+    ),
+)
+
+SECTIONS = (ESTIMATORS, PROGRAMS, HUBS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ class ImageSet:
     load : index to image ``(C, H, W)`` uint8; raises :class:`InputError` when an image cannot be read.
     classes : class names in the order of the labels, or None.
     fingerprint : hex digest of what the set was read from.
+    preparation : how a model had its images brought to its size, as :class:`pinprick.data.transform.Preparation` tells.
     """
 
     name: str
@@ -35,6 +37,7 @@ class ImageSet:
     load: Callable[[int], Image] = field(repr=False)
     classes: tuple[str, ...] | None = None
     fingerprint: str = ""
+    preparation: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not self.names:

@@ -10,6 +10,7 @@ from typing import Any
 from pinprick.data.decode import decode_image
 from pinprick.data.image_set import Image, ImageSet
 from pinprick.data.sets import load_images
+from pinprick.data.transform import Preparation, prepared
 from pinprick.errors import InputError
 from pinprick.streams import image_digest
 
@@ -21,11 +22,13 @@ class Originals:
     """Images by name, as they are asked for.
 
     ``saved`` are PNG files that the run wrote; what is not among them is taken from the set, which is loaded when it
-    is first needed. ``missing`` tells, of each image that was asked for and is not to be had, why.
+    is first needed, and brought to the model's size as ``preparation`` says. ``missing`` tells, of each image that was
+    asked for and is not to be had, why.
     """
 
     given: dict[str, Any]
     saved: dict[str, Path]
+    preparation: dict[str, Any] | None = None
     missing: dict[str, str] = field(default_factory=dict)
     _found: dict[str, Image] = field(default_factory=dict, repr=False)
     _set: ImageSet | str | None = None
@@ -69,19 +72,21 @@ class Originals:
         if not data or data == _NOT_A_NAME:
             return "the images were given in Python, not by a name that can be loaded again"
         try:
-            return load_images(
+            images = load_images(
                 data,
                 classes=self.given.get("classes"),
                 resize=self.given.get("resize"),
                 crop=self.given.get("crop"),
             )
+            return images if self.preparation is None else prepared(images, Preparation.of(self.preparation))
         except InputError as error:
             return f"{data!r} cannot be loaded again from here ({error.wrong})"
 
 
 def find_originals(folder: Path, manifest: dict[str, Any]) -> Originals:
     """What is known of the originals of the run in ``folder``."""
-    return Originals(manifest.get("given") or {}, _saved(folder / "images"))
+    preparation = (manifest.get("data") or {}).get("preparation")
+    return Originals(manifest.get("given") or {}, _saved(folder / "images"), preparation)
 
 
 def _saved(folder: Path) -> dict[str, Path]:

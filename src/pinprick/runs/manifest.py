@@ -41,6 +41,7 @@ def make_manifest(spec: Spec, target: Target, images: ImageSet, rows: int) -> di
             "images": len(images),
             "shape": [channels, height, width],
             "classes": None if images.classes is None else list(images.classes),
+            "preparation": images.preparation,
         },
         "clean": None,
         "events": [],

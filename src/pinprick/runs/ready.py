@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pinprick.data.image_set import ImageSet
 from pinprick.data.sets import load_images
+from pinprick.data.transform import prepared
 from pinprick.errors import InputError
 from pinprick.runs.clean import check_shape
 from pinprick.runs.result import Listener
@@ -31,12 +34,23 @@ def load_spec_target(spec: Spec) -> Target:
 def settled_images(spec: Spec, target: Target, images: ImageSet | None, listener: Listener) -> ImageSet:
     """The images of a run, those that the spec names unless they are given, labelled in the order of the target.
 
+    Those that the spec names are brought to the size that the target states, unless the spec says another.
+
     Raises
     ------
     InputError : no such set; a class of the set that the target does not have, and it has no other order.
     """
+    own = target.preparation
     if images is None:
         images = load_images(spec.data, classes=spec.classes, resize=spec.resize, crop=spec.crop)
+        if own is not None and spec.resize is None and spec.crop is None:
+            images = replace(prepared(images, own), preparation=own.as_dict())
+            listener.say(f"note: images are {own}, as {target.name} has it; --resize or --crop say otherwise")
+    channels = images.image(0).shape[0]
+    if target.channels not in (None, channels):
+        given, taken = ({1: "gray", 3: "RGB"}.get(number or 0, "other") for number in (channels, target.channels))
+        wrong = f"{given} images, and {target.name} takes {taken} ones"
+        raise InputError(f"--data {images.name}", wrong, "Give images of that kind.")
     if target.class_names is None or spec.classes is not None:
         return images
     images, told = matched(images, target.class_names, target.name, strict=target.strict_names)

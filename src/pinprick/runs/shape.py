@@ -19,6 +19,7 @@ SMALLEST_SIDE, LARGEST_SIDE = 8, 512
 """Pixels a side of images that are attacked."""
 _Count = Annotated[int, Field(ge=0, le=LARGEST)]
 _Size = Annotated[int, Field(ge=1, le=LARGEST)]
+_Sides = Annotated[list[_Size], Field(min_length=2, max_length=2)]
 _Pixels = Annotated[int, Field(ge=1, le=LARGEST_SIDE**2)]
 _Budget = Annotated[int, Field(ge=2, le=LARGEST)]
 _TOLD = {
@@ -110,11 +111,18 @@ class _Given(_Part):
     first: _Size | None = None
 
 
+class _Preparation(_Part):
+    resize: _Size | _Sides | None
+    crop: _Sides | None
+    resample: Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+
+
 class _Data(_Part):
     name: str | None = None
     images: _Count | None = None
     classes: list[str] | None = None
     shape: list[int] | None = None
+    preparation: _Preparation | None = None
 
     @field_validator("shape")
     @classmethod

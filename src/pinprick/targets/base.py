@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pinprick.data.transform import Preparation
 from pinprick.errors import InputError, TargetError, UnknownNameError
 from pinprick.goals import Scores, softmax
 
@@ -51,6 +52,11 @@ class Target(ABC):
     class_names: tuple[str, ...] | None = None
     """Its classes by name, where it states them; several names of one class have commas between them. Labels of a set
     with class names are carried over by name (:func:`pinprick.targets.class_names.matched`)."""
+    preparation: Preparation | None = None
+    """How images are brought to the size that it was trained with, where it states that; done to the image set, before
+    any pixel is changed (:func:`pinprick.runs.ready.settled_images`)."""
+    channels: int | None = None
+    """Channels of the images that it takes, where it states them."""
     strict_names = False
     """Whether images of classes that are not among :attr:`class_names` are refused, or warned of."""
     suspects = (

@@ -34,7 +34,13 @@ _BY_SUFFIX: dict[str, str] = {
     ".skops": "pinprick.targets.skops_files",
     ".toml": _REMOTE,
 }
-_BY_PREFIX: dict[str, str] = {"http://": _REMOTE, "https://": _REMOTE}
+_BY_PREFIX: dict[str, str] = {
+    "http://": _REMOTE,
+    "https://": _REMOTE,
+    "timm:": "pinprick.targets.hubs.timm_models",
+    "torchvision:": "pinprick.targets.hubs.torchvision_models",
+    "hf:": "pinprick.targets.hubs.transformers_models",
+}
 """Models whose names end or begin so are loaded by the module named: its ``load(model, options)`` makes the target.
 After the end of a file's name a colon and the name of an output may stand."""
 
@@ -74,6 +80,7 @@ def load_target(
         networks whose usual preprocessing is known; with ``trust_pickle``, ``net.pt`` is a whole module, pickled or
         TorchScript, ``net.pt2`` a program of torch.export, and ``forest.joblib`` or ``forest.pkl`` a classifier of
         scikit-learn. ``svm.skops`` is one that needs no trust.
+        ``timm:NAME``, ``torchvision:NAME[@WEIGHTS]``, ``hf:OWNER/NAME`` and ``hf:FOLDER`` are pretrained networks.
         ``net.onnx`` is run by onnxruntime, ``net.onnx:output`` with the output to read.
         ``http://host:port/v2/models/NAME`` is a model of the Open Inference Protocol, and
         ``endpoint.toml`` describes any other endpoint (docs/remote.md).
