@@ -14,7 +14,7 @@ def attack(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Shipped name, net:weights.safetensors, net.onnx, file.py:function or package.module:function."
+            help="Shipped name, file.py:function, a file of weights, an address … docs/targets.md has all kinds."
         ),
     ] = None,
     trust_pickle: Annotated[
