@@ -18,7 +18,7 @@ from pinprick.attacks.search_loop import Stop, StopRule, search_units
 from pinprick.edits import Edits
 from pinprick.outcomes import Candidate
 from pinprick.search.base import ASK, Asked, Search
-from pinprick.search.surrogate import corners
+from pinprick.search.colours import corners
 from pinprick.streams import generator
 from pinprick.targets.meter import Meter
 from pinprick.threat import ThreatModel

@@ -14,7 +14,7 @@ from pinprick.data.digits import digits
 from pinprick.errors import InputError
 from pinprick.goals import Goal
 from pinprick.outcomes import Outcome
-from pinprick.search.surrogate import corners
+from pinprick.search.colours import corners
 from pinprick.targets.base import Target
 from pinprick.targets.callable_target import CallableTarget
 from pinprick.targets.passes import ask

@@ -7,9 +7,10 @@ import pytest
 
 from pinprick.edits import Edits
 from pinprick.search import few_pixel
+from pinprick.search.colours import corners
 from pinprick.search.descent import INNER, Descent
 from pinprick.search.few_pixel import FewPixel
-from pinprick.search.surrogate import Surrogate, Whole, corners
+from pinprick.search.surrogate import Surrogate, Whole
 
 HEIGHT, WIDTH = 8, 9
 PALETTE = corners(3)

@@ -14,6 +14,7 @@ from pinprick.attacks.random_pixels import RandomPixels
 from pinprick.data.digits import digits
 from pinprick.edits import Edits
 from pinprick.goals import Goal, GoalRows, softmax
+from pinprick.search.colours import colour_numbers, colours_of, corners
 from pinprick.search.few_pixel import FewPixel
 from tests.conftest import digits_target, random_images
 
@@ -65,12 +66,33 @@ def test_of_one_pixel_it_tries_every_corner_of_the_colours_first_and_then_all_ot
 
 def test_a_colour_has_one_number() -> None:
     for channels in (1, 3):
-        search = FewPixel(1, (channels, 8, 8), 1)
+        palette = corners(channels)
         colours = np.random.default_rng(0).choice([0, 1, 77, 254, 255], (50, channels))
-        numbers = search._number(colours)
-        assert (search.colours(numbers) == colours).all()
+        numbers = colour_numbers(colours, palette)
+        assert (colours_of(numbers, palette) == colours).all()
         corner = np.isin(colours, (0, 255)).all(axis=1)
         assert (numbers < 2**channels).tolist() == corner.tolist()
+
+
+def test_sets_of_many_pixels_hold_no_position_twice() -> None:
+    """Also where what is expected is the same over wide areas, so that the best changes share their positions."""
+    pixels = 100
+    search = FewPixel(1, (3, 32, 32), pixels)
+    search.start(0, SEED)
+    count = 0
+    found: list[Edits] = []
+    while count < 80:
+        edits = search.ask(np.array([16])).edits
+        count += len(edits)
+        found.append(edits)
+        # Any change of the upper left corner helps, whatever its colour.
+        near = np.hypot(edits.rows, edits.columns)
+        search.tell(np.exp(-near / 4).sum(axis=1)[:, None] * [-1.0, 1.0] + 9)
+    for sets in [*found, *([Edits.join(found)])]:
+        for rows, columns in zip(sets.rows, sets.columns, strict=True):
+            assert len(set(zip(rows.tolist(), columns.tolist(), strict=True))) == pixels
+    for one in search.extended(0, 160, 6, SEED):
+        assert len(np.unique(one[:, :2], axis=0)) == 160
 
 
 def told(search: FewPixel, questions: int, margin: Callable[[Edits], np.ndarray]) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinprick.search import surrogate
-from pinprick.search.surrogate import NOISE, Surrogate, colour_kernel, corners
+from pinprick.search.colours import corners
+from pinprick.search.surrogate import NOISE, Surrogate, colour_kernel
 
 
 def test_corners_are_every_mix_of_none_and_all_black_first() -> None:
@@ -71,6 +74,65 @@ def test_what_is_expected_is_the_posterior_mean(pixels: int, monkeypatch: pytest
         assert expected.level[number] == gaps[:, which].mean()
     assert expected.spread.min() >= 0
     assert expected.spread.max() <= 1
+
+
+@pytest.mark.parametrize(("channels", "shape", "pixels"), [(3, (130, 101), 1), (1, (96, 200), 4), (3, (224, 224), 5)])
+def test_on_a_coarse_grid_nearly_the_same_is_expected(channels: int, shape: tuple[int, int], pixels: int) -> None:
+    draws = np.random.default_rng(pixels)
+    length, palette = min(shape) / 16, corners(channels)
+    entries = np.stack([draws.integers(0, most, (150, pixels)) for most in (*shape, len(palette))], -1)
+    # What is told hangs on where the pixels are, and differs between neighbours as well.
+    rows, columns, colours = np.moveaxis(entries, -1, 0)
+    gaps = np.stack([np.sin(rows / (9 + k) + k) * np.cos(columns / 11) * (colours + k) for k in range(3)], -1).sum(
+        axis=1
+    )
+    gaps += draws.normal(size=gaps.shape)
+    coarse, fine = (Surrogate(*shape, palette, length) for _ in range(2))
+    fine.geometry = replace(fine.geometry)
+    fine.geometry.__dict__["coarse"] = None
+    for model in (coarse, fine):
+        model.add(entries[:100], gaps[:100])
+        model.add(entries[100:], gaps[100:])
+    assert coarse.geometry.coarse is not None
+    one, other = coarse.expected(3), fine.expected(3)
+    assert one is not None
+    assert other is not None
+    assert one.change.dtype == one.spread.dtype == np.float32
+    assert one.change.shape == other.change.shape
+    assert (one.classes == other.classes).all()
+    assert np.allclose(one.spread, other.spread, atol=1e-3)
+    for mine, exact in zip(one.change, other.change, strict=True):
+        assert np.corrcoef(mine.ravel(), exact.ravel())[0, 1] > 0.99
+        assert np.abs(mine - exact).mean() < 0.1 * np.abs(exact).mean()
+
+
+def test_only_large_images_have_a_coarse_grid() -> None:
+    for side in (8, 28, 32, 64, 95):
+        assert Surrogate(side, side, corners(3), max(1.5, side / 16)).known.dtype == np.float64
+    for side in (96, 227, 512):
+        assert Surrogate(side, side, corners(1), side / 16).known.dtype == np.float32
+
+
+def test_gaps_too_large_for_single_precision_are_computed_with_all_the_same() -> None:
+    model = Surrogate(128, 128, corners(1), 8.0)
+    model.add(np.array([[[1, 1, 0]], [[90, 50, 1]], [[40, 9, 0]]]), np.array([[1e100], [-1e100], [3e100]]))
+    expected = model.expected(1)
+    assert expected is not None
+    assert np.isfinite(expected.change).all()
+    assert expected.change[0, 90, 50, 1] < 0 < expected.change[0, 40, 9, 0]
+
+
+@pytest.mark.parametrize("pairs", [1, 5000])
+def test_many_pairs_are_looked_up_by_parts_or_by_convolutions(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of large images; the covariance is the same."""
+    draws = np.random.default_rng(0)
+    entries = np.stack([draws.integers(0, most, (40, 6)) for most in (100, 110, 8)], -1)
+    model = Surrogate(100, 110, corners(3), 6.25)
+    whole = model._likeness(entries, entries[:30])
+    monkeypatch.setattr(surrogate, "PAIRS", pairs)
+    assert np.allclose(model._likeness(entries, entries[:30]), whole)
+    monkeypatch.setattr(surrogate, "PAIRS_A_POSITION", 0)
+    assert np.allclose(model._likeness(entries, entries[:30]), whole)
 
 
 def test_of_many_classes_those_that_came_closest_are_modelled() -> None:

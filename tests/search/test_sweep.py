@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pinprick.search.base import ASK
-from pinprick.search.surrogate import corners
+from pinprick.search.colours import corners
 from pinprick.search.sweep import Sweep
 
 Margin = Callable[[NDArray[np.int64]], float]

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from pinprick.attacks.base import Attack, Shape
-from pinprick.attacks.search_loop import Stop, StopRule, check_stop, search_units
+from pinprick.attacks.base import Shape
+from pinprick.attacks.few_pixel import FewPixels
+from pinprick.attacks.search_loop import StopRule, search_units
 from pinprick.outcomes import Candidate
 from pinprick.search.min_pixels import STAGE, MinPixels, stages
 from pinprick.targets.meter import Meter
-from pinprick.threat import ThreatModel
 from pinprick.units import Unit
 
 SHRINKING = 6
 """Searches on the way down that the default budget has room for."""
-
-
 LEVELS = (1, 2, 3, 5, 8, 12)
 """Numbers of pixels for which an engine is chosen; of more, whole images are mostly cheaper."""
 
 
 @dataclass(frozen=True)
-class FewestPixels(Attack):
+class FewestPixels(FewPixels):
     """How few pixels fool: `pixels` is the most that may change; see :class:`pinprick.search.min_pixels.MinPixels`.
 
     A unit counts as fooled where any set of at most that many pixels is found; how many differ is its outcome's
@@ -36,27 +34,14 @@ class FewestPixels(Attack):
     give_up : end a unit where more questions pay little; only without a budget of one's own, which is used to the full.
     """
 
-    stop: Stop = "first-hit"
-    give_up: bool = True
-
     name: ClassVar[str] = "min-pixels"
-    threat: ClassVar[ThreatModel] = ThreatModel(
-        "scores", "L0 pixels", ("untargeted", "targeted", "reduce"), "AML.T0043.001"
-    )
-    course_free: ClassVar[tuple[str, ...]] = ("stop", "give_up")
     shrinks: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_stop(self.stop)
 
     def default_budget(self, shape: Shape | None = None, pixels: int = 1) -> int:  # noqa: ARG002
         return (stages(pixels) + SHRINKING) * STAGE + 1
 
     def on_windows(self, pixels: int) -> tuple[int, ...]:
         return (*(level for level in LEVELS if level < pixels), pixels)
-
-    def within(self, budget: int | None) -> Attack:
-        return self if budget is None else replace(self, give_up=False)
 
     def run(self, meter: Meter, units: Iterator[Unit]) -> Iterator[Candidate]:
         make = partial(MinPixels, give_up=self.give_up)

@@ -14,7 +14,7 @@ from pinprick.attacks.base import Attack, Shape
 from pinprick.attacks.search_loop import Stop, StopRule, check_stop, search_units
 from pinprick.errors import InputError, UnknownNameError
 from pinprick.outcomes import Candidate
-from pinprick.search.surrogate import corners
+from pinprick.search.colours import corners
 from pinprick.search.sweep import Sweep
 from pinprick.targets.meter import Meter
 from pinprick.threat import ThreatModel

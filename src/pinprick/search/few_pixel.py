@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from pinprick.edits import Edits
 from pinprick.search.base import ASK, Asked, Search
+from pinprick.search.colours import colour_numbers, colours_of, corners
 from pinprick.search.descent import Descent
-from pinprick.search.surrogate import Expected, Reals, Surrogate, Whole, corners, one_thread
+from pinprick.search.surrogate import Expected, Reals, Surrogate, Whole, one_thread
 from pinprick.streams import generator
 
 BOLD = 1.0
@@ -30,7 +31,7 @@ BATCHES = (8, 64)
 TRIES = 8
 """How often random candidates are drawn before there are taken to be no new ones."""
 SHORTLIST = 512
-"""Single changes that candidates of several pixels are put together from."""
+"""Single changes that candidates of several pixels are put together from, at least."""
 CLASSES = 3
 """Classes that are modelled at a time: those that came closest to overtaking."""
 SHARES = (0.6, 0.25, 0.15)
@@ -114,7 +115,7 @@ class FewPixel(Search):
             expected = site.surrogate.expected(1)
         assert expected is not None
         change, unsure = expected.change[0], BOLD * expected.scale[0] * expected.spread
-        top = lowest(change - unsure, min(change.size, SHORTLIST + pixels))
+        top = lowest(change - unsure, min(change.size, self._short(pixels) + pixels))
         at, draws = tuple(top.T), generator(seed, 1)
         found: list[Whole] = []
         for turn, (_, base) in enumerate(site.best):
@@ -153,7 +154,7 @@ class FewPixel(Search):
         chosen = chosen.reshape(-1, self.pixels, 3)
         places = np.repeat([place for place, _, _ in self._asked], [len(part) for _, part, _ in self._asked])
         rows, columns = chosen[..., 0].astype(np.int32), chosen[..., 1].astype(np.int32)
-        edits = Edits(rows, columns, self.colours(chosen[..., 2]), kept=np.array(kept, np.int32))
+        edits = Edits(rows, columns, colours_of(chosen[..., 2], self.palette), kept=np.array(kept, np.int32))
         return Asked(edits, places.astype(np.int64))
 
     def tell(self, told: NDArray[np.float64]) -> None:
@@ -227,12 +228,20 @@ class FewPixel(Search):
         draws = generator(site.seed, site.rounds)
         few, many = BATCHES
         batch = min(many, max(few, site.asked // 8))
+        # A descent goes on by a model of its own.
+        if site.descent is not None and self._descend(site, site.descent, batch):
+            return
         expected = site.surrogate.expected(CLASSES)
         if expected is None:
             site.queue = self._fresh(site, self._anything(site, draws, batch), batch)
             return
-        if self.pixels > 1 and self._descend(site, expected, batch):
-            return
+        if self.pixels > 1 and site.asked - max(site.at, site.since) >= STALL:
+            margin, best = site.best[0]
+            best = self._nearest(best)
+            order = np.argsort(-change_of_each(expected, best), kind="stable")
+            site.descent = Descent(best, margin, expected, site.surrogate, order)
+            if self._descend(site, site.descent, batch):
+                return
         if self.pixels == 1:
             bound = (expected.level[:, None, None, None] + expected.change).min(axis=0)
             if self.give_up and site.asked >= FIRST:
@@ -249,17 +258,10 @@ class FewPixel(Search):
             if not site.queue:
                 site.queue = self._fresh(site, self._anything(site, draws, batch), batch)
 
-    def _descend(self, site: _Place, expected: Expected, batch: int) -> bool:
-        """Fill the queue by a descent, where it is time for one."""
-        if site.descent is None:
-            if site.asked - max(site.at, site.since) < STALL:
-                return False
-            margin, best = site.best[0]
-            best = self._nearest(best)
-            order = np.argsort(-change_of_each(expected, best), kind="stable")
-            site.descent = Descent(best, margin, expected, site.surrogate, order)
+    def _descend(self, site: _Place, descent: Descent, batch: int) -> bool:
+        """Fill the queue by a descent; False once it is over."""
         while True:
-            found = site.descent.candidates(batch)
+            found = descent.candidates(batch)
             if not len(found):
                 site.descent, site.since = None, site.asked
                 return False
@@ -273,7 +275,7 @@ class FewPixel(Search):
         classes = len(expected.classes)
         top = lowest(
             (expected.change / expected.scale[:, None, None, None]).min(axis=0) - BOLD * expected.spread,
-            min(expected.spread.size, SHORTLIST),
+            min(expected.spread.size, self._short(self.pixels)),
         )
         at = tuple(top.T)
         change = expected.change[:, *at]
@@ -289,6 +291,10 @@ class FewPixel(Search):
         which = draws.choice(classes, 2 * batch, p=share / share.sum())
         disturbed = change[which] + BOLD * unsure[which] * draws.standard_normal((len(which), len(top)))
         return found + list(self._together(top, disturbed, self.pixels))
+
+    def _short(self, pixels: int) -> int:
+        """How many single changes sets of this many pixels are made from: at least at twice as many positions."""
+        return max(SHORTLIST, 2 * len(self.palette) * pixels)
 
     def _together(self, top: Whole, score: Reals, pixels: int) -> Whole:
         """For each row of ``score (S, T)`` the best changes at distinct positions, ``(S, pixels, 3)``, least first."""
@@ -327,7 +333,9 @@ class FewPixel(Search):
         channels, height, width = self.shape
         size = (8 * batch, self.pixels)
         colours = draws.integers(0, 256, (*size, channels))
-        entries = np.stack([draws.integers(0, height, size), draws.integers(0, width, size), self._number(colours)], -1)
+        entries = np.stack(
+            [draws.integers(0, height, size), draws.integers(0, width, size), colour_numbers(colours, self.palette)], -1
+        )
         for number in range(0, len(entries) if site.best else 0, 2):
             base = site.best[int(draws.integers(len(site.best)))][1]
             new = int(draws.integers(self.pixels))
@@ -341,27 +349,8 @@ class FewPixel(Search):
 
     def _nearest(self, entries: Whole) -> Whole:
         """A set ``(d, 3)`` with each colour in place by the nearest corner, which is what the surrogate knows of."""
-        corner = self._number(255 * (self.colours(entries[:, 2]) > 127).astype(np.int64))
+        corner = colour_numbers(255 * (colours_of(entries[:, 2], self.palette) > 127), self.palette)
         return np.concatenate([entries[:, :2], corner[:, None]], axis=1)
-
-    def _number(self, colours: Whole) -> Whole:
-        """The numbers of colours ``(..., C)``; see :meth:`colours`."""
-        channels = self.shape[0]
-        corner = ((colours == 0) | (colours == 255)).all(axis=-1)
-        number: Whole = np.where(
-            corner,
-            ((colours > 0) << np.arange(channels)[::-1]).sum(axis=-1),
-            len(self.palette) + (colours << (8 * np.arange(channels)[::-1])).sum(axis=-1),
-        )
-        return number
-
-    def colours(self, index: Whole) -> NDArray[np.uint8]:
-        """The colours ``(..., C)`` of colour numbers: corners first, then every colour of 8 bits, black first."""
-        channels = self.shape[0]
-        beyond = index - len(self.palette)
-        any_colour = (beyond[..., None] >> (8 * np.arange(channels)[::-1])) & 255
-        corner = self.palette[np.where(beyond < 0, index, 0)]
-        return np.where(beyond[..., None] < 0, corner, any_colour).astype(np.uint8)
 
     @staticmethod
     def _fresh(site: _Place, candidates: list[Whole], most: int | None) -> list[Whole]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pinprick.edits import Edits
 from pinprick.search.base import ASK, Asked, Search
+from pinprick.search.colours import colours_of, corners
 from pinprick.search.few_pixel import FewPixel
 from pinprick.search.surrogate import Whole
 
@@ -77,7 +78,7 @@ class MinPixels(Search):
         self.give_up = give_up
         self.sites: list[_Place | None] = [None] * places
         self._asked: list[_Place] = []
-        self._colours = FewPixel(1, shape, 1).colours
+        self._palette = corners(shape[0])
 
     def start(self, place: int, seed: str) -> None:
         site = _Place(seed)
@@ -218,7 +219,7 @@ class MinPixels(Search):
             entries[number, : len(candidate)], entries[number, len(candidate) :] = candidate, candidate[-1]
         count = np.array([len(candidate) for candidate in candidates], np.int32)
         rows, columns = entries[..., 0].astype(np.int32), entries[..., 1].astype(np.int32)
-        return Edits(rows, columns, self._colours(entries[..., 2]), count, kept)
+        return Edits(rows, columns, colours_of(entries[..., 2], self._palette), count, kept)
 
 
 def distinct(entries: Whole) -> Whole:
