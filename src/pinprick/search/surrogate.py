@@ -165,7 +165,9 @@ class Coarse:
         )
         pictures = np.ascontiguousarray((spread @ values).T).reshape(-1, high, wide)
         around: Singles = self.convolution(pictures)
-        return around if self.stride == 1 else self.rows @ around @ self.columns.T
+        if self.stride > 1:
+            around = (self.rows @ around @ self.columns.T).astype(np.float32)
+        return around
 
 
 def _hats(size: int, stride: int) -> Singles:
