@@ -44,12 +44,13 @@ class Candidate:
     ----------
     edits : one candidate's edits, or None where the unit failed.
     scores_after : ``(K,)`` raw scores of the verifying pass over the 8-bit image as saved, or None where it failed.
-    asked, answered : questions, and rows that went through the network, the verifying pass included.
+    asked, answered : questions, and rows that went through the network, the verifying passes included.
     first_hit : how many questions had been asked when the first candidate that meets the goal was, itself included;
         None without one.
     reason : why the unit failed, None where it did not.
     trace : what the attack wishes to tell besides (loss, margin, generation).
     vulnerability : the map of an attack that makes one.
+    draws, agree : verifying passes, and how many of them meet the goal where there are several, as of a random target.
     course : of an attack that looks for few pixels, (questions, pixels) each time that an image which meets the goal
         had fewer changed pixels than all before it, by single answers; None of other attacks.
     """
@@ -64,6 +65,8 @@ class Candidate:
     trace: dict[str, float] = field(default_factory=dict)
     vulnerability: VulnerabilityMap | None = field(default=None, repr=False)
     course: tuple[tuple[int, int], ...] | None = field(default=None, repr=False)
+    draws: int = 1
+    agree: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ class Outcome:
     changed : pixels that differ on the integer image, a pixel once over its channels.
     predicted_before, predicted_after : argmax classes.
     confidence_before, confidence_after : probability of these classes, 0 .. 1.
+    draws, agree : passes over the saved image that decided, and where there are several how many of them met the goal:
+        fooled means more than half. ``scores_after`` are those of the first pass that says what they say together.
     """
 
     unit: Unit

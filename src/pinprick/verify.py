@@ -27,6 +27,18 @@ def goal_met(unit: Unit, scores: Scores, probabilities: Probabilities) -> bool:
     return bool(rows.met(scores[None], probabilities(scores[None]))[0])
 
 
+def decided(unit: Unit, rows: Scores, probabilities: Probabilities) -> tuple[Scores, int]:
+    """What the scores ``(D, K)`` of D passes over one image say together, and how many of them meet the unit's goal.
+
+    The goal counts as met where more than half of the passes meet it. The scores that stand for all of them, ``(K,)``,
+    are those of the first pass that says what they say together.
+    """
+    goals = GoalRows.of([unit.goal] * len(rows), [unit.label] * len(rows))
+    met = goals.met(rows, probabilities(rows))
+    agree = int(met.sum())
+    return rows[int(np.argmax(met == (2 * agree > len(rows))))], agree
+
+
 def _only_after(candidate: Candidate, probabilities: Probabilities) -> bool:
     """Whether a candidate's scores meet its goal, and those of the unchanged image do not."""
     unit = candidate.unit
@@ -54,6 +66,10 @@ def verify(candidate: Candidate, probabilities: Probabilities) -> Outcome:
             reason = f"the attack changed {changed} pixels where {unit.pixels} are allowed"
         elif not np.isfinite(candidate.scores_after).all():
             reason = "the scores of the verifying pass are not finite"
+        elif candidate.draws > 1 and (2 * (candidate.agree or 0) > candidate.draws) != goal_met(
+            unit, candidate.scores_after, probabilities
+        ):
+            reason = f"the attack counted {candidate.agree} of {candidate.draws} passes, and its scores say otherwise"
         elif not changed and _only_after(candidate, probabilities):
             reason = "the classifier answers otherwise for the same image: no pixel of it was changed"
         else:
@@ -76,6 +92,8 @@ def verify(candidate: Candidate, probabilities: Probabilities) -> Outcome:
         confidence_after=confidence_after,
         scores_after=candidate.scores_after,
         reason=reason,
+        draws=candidate.draws,
+        agree=candidate.agree if candidate.draws > 1 and status in ("fooled", "held") else None,
         trace=candidate.trace,
         # Of a unit without a verdict nothing is shown.
         vulnerability=None if status == "failed" else candidate.vulnerability,

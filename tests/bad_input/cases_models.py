@@ -181,7 +181,7 @@ ANSWERS = Section(
         ),
         Case("a model of single images only", "--model model.py:single"),
         Case("a model that is left in training mode", "--model model.py:training"),
-        Case("a model that is random", "--model model.py:dropout"),
+        Case("a model that is random", "--model model.py:dropout --budget 40"),
     ),
 )
 

@@ -39,6 +39,8 @@ OPTIONS = Section(
         Case("the least budget of the evolution: runs", f"{ONE_PIXEL} --budget 401 --limit 1"),
         Case("the least budget of random search: runs", "--budget 2"),
         Case("a budget that is no multiple of a batch: the last one is cut short", "--budget 100 --limit 1"),
+        Case("no pass to decide", "--draws 0"),
+        Case("a budget that the deciding passes take up", "--draws 20 --budget 20"),
         Case("no images", "--limit 0"),
         Case("two limits", "--first 3"),
         Case("an attack that there is not", "--attack onepixel"),

@@ -95,7 +95,7 @@ def test_verification_goes_past_memory_and_through_the_target_itself() -> None:
     edits = Edits(np.array([[3]], np.int32), np.array([[4]], np.int32), np.array([[[1, 2, 3]]], np.uint8))
     meter.score(edits, np.array([handle]))
     seen.clear()
-    after = meter.verify(edits, np.array([handle]))
+    (after,) = meter.verify(edits, np.array([handle]))
     assert seen == [64]
     made = edits.apply(image[None])
     assert np.array_equal(after, target.scores(target.images(np.repeat(made, 64, axis=0)))[:1])

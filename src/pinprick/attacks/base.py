@@ -36,6 +36,9 @@ from pinprick.threat import ThreatModel
 from pinprick.units import Unit
 from pinprick.verify import verify
 
+DRAWS = 10
+"""Passes over a saved image that decide on a target which is random."""
+MOST_DRAWS = 1000
 Shape = tuple[int, int, int]
 """Channels, height and width of the images."""
 
@@ -114,6 +117,7 @@ class Attack(ABC):
         budget: int | None = None,
         rows: int | None = None,
         starts: Images | None = None,
+        draws: int | None = None,
     ) -> list[Outcome]:
         """Attack images and return the verdicts in their order; nothing is stored.
 
@@ -130,6 +134,8 @@ class Attack(ABC):
         rows : rows of a pass; 64 on the CPU and 1024 on CUDA by default.
         starts : ``(S, C, H, W)``, images that attacks by labels may start from, tried in their order; for targeted
             goals some of the target class.
+        draws : passes that decide on a target that is random, each a question; by default :data:`DRAWS` for a target
+            that says so, 1 for others.
 
         Raises
         ------
@@ -144,7 +150,8 @@ class Attack(ABC):
         seed = whole_number("seed", seed, 0)
         pixels = whole_number("pixels", pixels, 1, height * width)
         self.check_shape((channels, height, width))
-        questions = self._questions(budget, (channels, height, width), pixels)
+        passes = self._draws(draws, target)
+        questions = self._questions(budget, (channels, height, width), pixels, passes)
         rows = default_rows(target) if rows is None else whole_number("rows", rows, 1, LARGEST_ROWS)
         settle(target, pictures)
         self.check_target(target)
@@ -160,7 +167,8 @@ class Attack(ABC):
             unit = unit_seed(seed, digest, label, str(goal), self.name, self.draws(), pixels)
             own = target.own_row(scores[number])
             units.append(Unit(image, str(number), digest, label, goal, self.name, pixels, unit, own, begin))
-        meter = Meter(target, questions, rows, cache=target.deterministic)
+        cache = target.deterministic and passes == 1
+        meter = Meter(target, questions, rows, draws=passes, cache=cache)
         found = [verify(candidate, target.probabilities) for candidate in self.within(budget).run(meter, iter(units))]
         return sorted(found, key=lambda outcome: int(outcome.unit.image_name))
 
@@ -176,11 +184,18 @@ class Attack(ABC):
             raise InputError("starts", wrong, "Give images of one shape.")
         return found
 
-    def _questions(self, budget: int | None, shape: Shape, pixels: int) -> int:
-        """Questions a unit: ``budget``, or what the attack needs to run to its end."""
+    @staticmethod
+    def _draws(draws: int | None, target: Target) -> int:
+        """Passes that decide."""
+        if draws is None:
+            return 1 if target.deterministic else DRAWS
+        return whole_number("draws", draws, 1, MOST_DRAWS)
+
+    def _questions(self, budget: int | None, shape: Shape, pixels: int, draws: int) -> int:
+        """Questions a unit: ``budget``, or what the attack needs to run to its end and to verify."""
         if budget is None:
-            return self.default_budget(shape, pixels)
-        least = self.least_budget()
+            return self.default_budget(shape, pixels) + draws - 1
+        least = self.least_budget() + draws - 1
         if (questions := whole_number("budget", budget, 2)) < least:
             raise InputError("budget", f"{questions}", f"{self.name} needs {least} or more.")
         return questions

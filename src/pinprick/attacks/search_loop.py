@@ -16,11 +16,13 @@ from pinprick.outcomes import Candidate
 from pinprick.search.base import ASK, Search
 from pinprick.targets.meter import Meter
 from pinprick.units import Unit
-from pinprick.verify import goal_met
+from pinprick.verify import decided
 
 Stop = Literal["first-hit", "paper"]
 STOPS = ("first-hit", "paper")
 MakeSearch = Callable[[int, tuple[int, int, int], int], Search]
+FALLBACKS = 2
+"""Verifications that a search for ever fewer pixels keeps questions for where the target is random, besides the one."""
 PASSES_AHEAD = 8
 """Units searched at once are as many as fill this many passes, so that padding stays under a few percent."""
 
@@ -66,6 +68,11 @@ class _Slot:
     unconfirmed: int = 0
     course: list[tuple[int, int]] = field(default_factory=list)
     """Of a search that looks for ever fewer pixels: how many had been asked, and the fewest that met the goal."""
+    ladder: list[Edits] = field(default_factory=list)
+    """Of such a search at a random target: its hits, each of fewer pixels than the one before."""
+    confirmed: float = np.inf
+    """The fewest pixels that more than one pass agreed on, and the questions of this turn that were spent on that."""
+    confirming: int = 0
 
 
 def search_units(
@@ -82,7 +89,9 @@ def search_units(
     ``at_a_time``: how many candidates a search puts forward before it has to be told of them.
 
     A hit is verified before its search stops. Where that fails (the fast way and the target itself disagree, or the
-    target is random) the question is charged, another one is reserved, and the search goes on.
+    target is random) the questions are charged, others are reserved, and the search goes on. A search that looks for
+    ever fewer pixels has no more to ask by then: it is tried with hits of more pixels, which a random target is more
+    likely to agree on.
     """
     loop = _Loop(make_search, meter, units, stop, places or places_for(meter.rows, at_a_time))
     while loop.fill():
@@ -122,13 +131,15 @@ class _Loop:
     def step(self) -> Iterator[Candidate]:
         """Ask, score, tell once; yield the units that end by it."""
         assert self.search is not None
-        limits = np.array([0 if slot is None else self.meter.left(slot.handle) for slot in self.slots], np.int64)
+        limits = np.array([0 if slot is None else max(0, self._left(slot)) for slot in self.slots], np.int64)
         asked = self.search.ask(limits)
         starts: NDArray[np.intp] = np.searchsorted(asked.places, np.arange(len(self.slots) + 1))
         if len(asked.edits):
             handles = np.array([-1 if slot is None else slot.handle for slot in self.slots], np.int64)[asked.places]
             scores = self.meter.score(asked.edits, handles)
             told, fitness, plain, hits = self._judge(scores, handles)
+            if self.search.shrinks and self.meter.draws > 1:
+                hits = self._confirmed(asked.edits, starts, fitness, hits)
             self.search.tell(told)
             self.search.told_hits(hits)
             for place, slot in enumerate(self.slots):
@@ -136,7 +147,38 @@ class _Loop:
                     span = slice(int(starts[place]), int(starts[place + 1]))
                     self._note(slot, asked.edits.take(span), fitness[span], hits[span])
                     slot.fittest = min(slot.fittest, float(plain[span].min()))
+                    slot.asked, slot.confirming = slot.asked + slot.confirming, 0
         yield from self._end(counts=np.diff(starts))
+
+    def _confirmed(
+        self, edits: Edits, starts: NDArray[np.intp], fitness: NDArray[np.float64], hits: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Hits ``(N,)`` less those of fewer pixels than any before that a random target does not stand by.
+
+        Of these each unit's best is asked again in as many passes as verify, and counts where most of them agree; the
+        others do not. A search that went by single answers would end at the first image that was lucky.
+        """
+        hits, chosen = hits.copy(), []
+        for place, slot in enumerate(self.slots):
+            own = np.flatnonzero(hits[starts[place] : starts[place + 1]]) + starts[place]
+            if slot is None or not len(own):
+                continue
+            pixels = edits.take(own).changed(np.repeat(slot.unit.image[None], len(own), axis=0))
+            best = int(np.lexsort((fitness[own], pixels))[0])
+            hits[own[pixels < slot.confirmed]] = False
+            if pixels[best] < slot.confirmed and self._left(slot) >= self.meter.draws:
+                chosen.append((int(own[best]), int(pixels[best]), slot))
+        if not chosen:
+            return hits
+        handles = np.array([slot.handle for _, _, slot in chosen], np.int64)
+        answers = self.meter.verify(edits.take([row for row, _, _ in chosen]), handles)
+        for (row, count, slot), rows in zip(chosen, answers, strict=True):
+            slot.confirming = self.meter.draws
+            if 2 * decided(slot.unit, rows, self.meter.target.probabilities)[1] > self.meter.draws:
+                hits[row], slot.confirmed = True, count
+            else:
+                slot.unconfirmed += 1
+        return hits
 
     def _judge(
         self, scores: Scores, handles: NDArray[np.int64]
@@ -180,7 +222,10 @@ class _Loop:
             chosen = int(found[np.lexsort((fitness[found], count[found]))[0]])
             rank = (int(count[chosen]), float(fitness[chosen]))
             if slot.best_hit is None or rank < slot.best_hit[0]:
+                fewer = slot.best_hit is None or rank[0] < slot.best_hit[0][0]
                 slot.best_hit = (rank, edits.take([chosen]))
+                if fewer and self.meter.draws > 1 and self.search is not None and self.search.shrinks:
+                    slot.ladder.append(slot.best_hit[1])
         slot.asked += len(fitness)
 
     @staticmethod
@@ -211,22 +256,42 @@ class _Loop:
             return
         handles = np.array([slot.handle for _, slot, _ in ending], np.int64)
         scores = self.meter.verify(Edits.join([edits for _, _, edits in ending]), handles)
-        for (place, slot, edits), after in zip(ending, scores, strict=True):
-            slot.asked += 1
+        for (place, slot, edits), rows in zip(ending, scores, strict=True):
+            slot.asked += self.meter.draws
             if self.meter.failed(slot.handle) is not None:
                 yield self._leave(place, slot, None, None)
                 continue
-            fooled = goal_met(slot.unit, after, self.meter.target.probabilities)
-            if not fooled and slot.best_hit is not None and self._may_go_on(place, slot):
-                slot.unconfirmed += 1
-                slot.first_hit = slot.best_hit = None
-                continue
-            yield self._leave(place, slot, edits, after)
+            after, agree = decided(slot.unit, rows, self.meter.target.probabilities)
+            fooled = 2 * agree > self.meter.draws
+            if not fooled and slot.best_hit is not None:
+                if self._fewer_will_not_do(slot):
+                    slot.unconfirmed += 1
+                    continue
+                if self._may_go_on(place, slot):
+                    slot.unconfirmed += 1
+                    slot.first_hit = slot.best_hit = None
+                    continue
+            yield self._leave(place, slot, edits, self.meter.target.own_row(after), agree)
+
+    def _fewer_will_not_do(self, slot: _Slot) -> bool:
+        """Take a hit of more pixels for the best one, half way up; False where there is none, or no question left."""
+        if len(slot.ladder) < 2 or not self.meter.may_verify(slot.handle):
+            return False
+        del slot.ladder[max(1, len(slot.ladder) // 2) :]
+        slot.best_hit = ((-1, -np.inf), slot.ladder[-1])
+        return True
+
+    def _left(self, slot: _Slot) -> int:
+        """Questions for the search; of one that looks for ever fewer pixels at a random target, some are held back."""
+        left = self.meter.left(slot.handle)
+        if self.meter.draws == 1 or self.search is None or not self.search.shrinks:
+            return left
+        return left - min(FALLBACKS * self.meter.draws, (self.meter.budget - self.meter.draws) // 2)
 
     def _found(self, place: int, slot: _Slot, asked_none: bool) -> Edits | None:
         """The candidate to verify if the unit is to end now, else None."""
         assert self.search is not None
-        over = self.search.exhausted(place) or self.meter.left(slot.handle) <= 0 or asked_none
+        over = self.search.exhausted(place) or self._left(slot) <= 0 or asked_none
         if self.stop.kind == "paper":
             resting = self.search.at_rest(place) and slot.best is not None
             over = over or (resting and self.stop.enough(slot.unit, slot.fittest))
@@ -239,9 +304,11 @@ class _Loop:
 
     def _may_go_on(self, place: int, slot: _Slot) -> bool:
         assert self.search is not None
-        return self.meter.left(slot.handle) > 0 and not self.search.exhausted(place)
+        return self._left(slot) > 0 and not self.search.exhausted(place)
 
-    def _leave(self, place: int, slot: _Slot, edits: Edits | None, after: NDArray[np.float32] | None) -> Candidate:
+    def _leave(
+        self, place: int, slot: _Slot, edits: Edits | None, after: Scores | None, agree: int | None = None
+    ) -> Candidate:
         """Free the place and make the unit's candidate."""
         reason = self.meter.failed(slot.handle)
         asked, answered = self.meter.close(slot.handle)
@@ -257,4 +324,6 @@ class _Loop:
             trace={"unconfirmed_hits": float(slot.unconfirmed)} if slot.unconfirmed else {},
             vulnerability=None if self.search is None else self.search.map_of(place),
             course=tuple(slot.course) if self.search is not None and self.search.shrinks else None,
+            draws=self.meter.draws,
+            agree=agree,
         )

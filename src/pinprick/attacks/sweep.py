@@ -86,7 +86,7 @@ class SweepPixels(Attack):
                 shape,
                 pixels,
                 palette=self.palette(shape[0]),
-                budget=meter.budget - 1,
+                budget=meter.budget - meter.draws,
                 complete=self.complete,
                 margins=meter.target.outputs != "labels",
             )

@@ -48,6 +48,10 @@ def attack(
         str | None,
         typer.Option(help="random (default but for searches of few pixels): random search beside; or none."),
     ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(help="Passes that decide on each image; several for a random model, which is found out: then 10."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything. Default 0.")] = None,
     device: Annotated[str | None, typer.Option(help="auto (default), cpu, cuda, cuda:1 …")] = None,
     engine: Annotated[

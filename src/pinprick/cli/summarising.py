@@ -54,7 +54,18 @@ def _print(run: Measures) -> None:
         return
     typer.echo()
     print_rows(row.row for row in run.rows)
-    sections = (_other, _against, _fewest, _fewest_curve, _sparsity, _budget, _budget_course, _first_hit, _confidence)
+    sections = (
+        _other,
+        _against,
+        _agreement,
+        _fewest,
+        _fewest_curve,
+        _sparsity,
+        _budget,
+        _budget_course,
+        _first_hit,
+        _confidence,
+    )
     for section in (*sections, _reached, _pairs, _distortion, _places, _maps):
         section(run)
 
@@ -116,6 +127,17 @@ def _against(run: Measures) -> None:
         typer.echo("\nBeside the baseline, on the units that both have")
         header = ("attack", "pixels", "baseline", "n", "rate", "baseline's", "difference", "95 % interval")
         print_table((*header, "only attack", "only baseline", "p"), lines, left=("attack", "baseline"))
+
+
+def _agreement(run: Measures) -> None:
+    lines = []
+    for row in run.rows:
+        found = row.agreement
+        if found is not None:
+            rates = [figure(one.rate, "{:.1%}") for one in (found.any, found.most, found.every)]
+            lines.append((row, (str(found.share.n), str(found.draws), *rates, *_mean(found.share, "{:.1%}"))))
+    header = ("n", "passes", "any", "most: fooled", "all", "share of passes", "95 % interval")
+    _section("A random model: of how many units any, most and all deciding passes met the goal", header, lines)
 
 
 def _fewest(run: Measures) -> None:

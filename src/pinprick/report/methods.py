@@ -183,9 +183,14 @@ def _judged(run: Measures) -> list[str]:
     interval = (
         "come from a bootstrap over images (2 000 resamples)" if bootstrap else "are Wilson score intervals"
     ).replace("2 000", f"2{SPACE}000")
+    draws = run.manifest["what"].get("draws", 1)
+    again, often = "in a pass of its own", "must come first"
+    if draws > 1:
+        again = f"in {count(draws)} passes of their own, as it is random"
+        often += " in more than half of them"
     return [
-        "A success is decided on the 8-bit image as it is saved: the classifier scores it again in a pass of its own, "
-        f"and {'the target' if run.goal != 'untargeted' else 'a class other than the label'} must come first.",
+        f"A success is decided on the 8-bit image as it is saved: the classifier scores it again {again}, "
+        f"and {'the target' if run.goal != 'untargeted' else 'a class other than the label'} {often}.",
         f"Rates are over all that was attacked, failed units among them; their 95{SPACE}% intervals {interval}.",
     ]
 

@@ -39,6 +39,7 @@ PICTURE_SIDE = 144
 
 SECTIONS = {
     "summary": "Summary",
+    "agreement": "How often a random classifier agrees",
     "minimum": "How few pixels are enough",
     "budget": "Success against budget",
     "gallery": "Gallery",
@@ -131,6 +132,7 @@ class RunPage:
         ended = self.run.units > 0
         there = {
             "summary": ended and not self.several,
+            "agreement": any(each.agreement is not None for each in self.run.rows),
             "minimum": "minimum" in self.plots,
             "budget": ended,
             "gallery": ended,

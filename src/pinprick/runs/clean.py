@@ -102,11 +102,20 @@ def image_order(images: ImageSet, seed: int, *, shuffled: bool) -> NDArray[np.in
 
 
 def clean_pass(
-    target: Target, images: ImageSet, *, wanted: int, order: NDArray[np.int64], rows_a_pass: int, predicted: bool
+    target: Target,
+    images: ImageSet,
+    *,
+    wanted: int,
+    order: NDArray[np.int64],
+    rows_a_pass: int,
+    predicted: bool,
+    draws: int = 1,
 ) -> CleanPass:
     """Score images in ``order`` until ``wanted`` right ones are found, or all are scored.
 
     ``predicted``: labels are the classifier's own predictions, so that every image with finite scores is right.
+    ``draws``: passes over each image; an image of several is right where more than half of them are, and its class is
+    the most frequent one.
 
     Raises
     ------
@@ -117,7 +126,7 @@ def clean_pass(
             f"--data {images.name}", "the images have no labels", "Give --labels predicted, or one sub-folder a class."
         )
     found = _Found()
-    for indices, pixels, scores, reasons in _scored(target, images, order, rows_a_pass):
+    for indices, pixels, scores, reasons, sure in _scored(target, images, order, rows_a_pass, draws):
         for row, index in enumerate(indices.tolist()):
             name, digest = images.names[index], image_digest(pixels[row])
             given = None if images.labels is None else int(images.labels[index])
@@ -132,7 +141,7 @@ def clean_pass(
             label = guess if predicted or given is None else given
             if not target.grows:
                 check_label(images, index, label, len(own))
-            if guess == label:
+            if guess == label and sure[row]:
                 found.right(index, label, own.dtype.char)
             if len(found.rows) == wanted:
                 return found.done()
@@ -198,8 +207,9 @@ def check_label(images: ImageSet, index: int, label: int, classes: int) -> None:
 
 
 def _scored(
-    target: Target, images: ImageSet, order: NDArray[np.int64], rows: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.float32], dict[int, str]]]:
+    target: Target, images: ImageSet, order: NDArray[np.int64], rows: int, draws: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8], Scores, dict[int, str], NDArray[np.bool_]]]:
+    """Indices, pixels, scores, reasons why there are none, and whether more than half of the draws agree."""
     shape: tuple[int, ...] | None = None
     for start in range(0, len(order), rows):
         indices = order[start : start + rows]
@@ -209,8 +219,19 @@ def _scored(
             images.stack([order[0], indices[0]])
         shape = pixels.shape[1:]
         check_shape(target, images, pixels.shape[1:])
-        answers = ask(target, pixels, rows)
-        yield indices, pixels, answers.scores, answers.reasons
+        answers = ask(target, np.repeat(pixels, draws, axis=0), rows)
+        reasons = {row // draws: reason for row, reason in sorted(answers.reasons.items(), reverse=True)}
+        found, sure = _together(answers.scores.reshape(len(pixels), draws, -1))
+        yield indices, pixels, found, reasons, sure
+
+
+def _together(scores: Scores) -> tuple[Scores, NDArray[np.bool_]]:
+    """Of draws ``(N, D, K)`` each image's first of the most frequent class, ``(N, K)``, and whether most are of it."""
+    guesses = np.argmax(np.nan_to_num(scores, nan=-np.inf), axis=2)
+    votes = (guesses[:, :, None] == np.arange(scores.shape[2])).sum(axis=1)
+    foremost = votes.argmax(axis=1)
+    first = (guesses == foremost[:, None]).argmax(axis=1)
+    return scores[np.arange(len(scores)), first], 2 * votes.max(axis=1) > scores.shape[1]
 
 
 def check_shape(target: Target, images: ImageSet, shape: tuple[int, ...]) -> None:

@@ -52,10 +52,11 @@ def settle_engines(
     if stored is None and spec.engine == "dense":
         return None, {str(pixels): False for pixels in wanted}
     channels, height, width = images.image(indices[0]).shape
-    editing = target.editing((channels, height, width))
+    # What is kept of a base image would hold one draw of a random target for all candidates.
+    editing = target.editing((channels, height, width)) if target.deterministic else None
     if editing is None:
         if spec.engine == "incremental":
-            what = f"{target.name} is no torch module in single precision"
+            what = f"{target.name} is {'no torch module in single precision' if target.deterministic else 'random'}"
             raise InputError("--engine incremental", what, "Give auto.")
         return None, {str(pixels): False for pixels in wanted}
     if stored is not None:

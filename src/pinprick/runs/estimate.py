@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pinprick.attacks.arguments import takes_single_images
+from pinprick.attacks.base import DRAWS
 from pinprick.data.image_set import ImageSet
 from pinprick.errors import InputError
 from pinprick.runs.clean import image_order
@@ -49,7 +50,8 @@ def estimate(spec: Spec, *, target: Target | None = None, images: ImageSet | Non
     attacked = min(spec.wanted(), len(images))
     each = attacked * goals_an_image(spec, classes) * len(spec.attacks())
     units = each * len(spec.pixels)
-    questions = each * sum(spec.questions((channels, height, width), pixels) for pixels in spec.pixels)
+    draws = spec.draws or (1 if target.deterministic else DRAWS)
+    questions = each * sum(spec.questions((channels, height, width), pixels, draws) for pixels in spec.pixels)
     return {
         "images": attacked,
         "units": units,

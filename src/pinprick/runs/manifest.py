@@ -21,17 +21,21 @@ from pinprick.runs.table import SCHEMA_VERSION
 from pinprick.targets.base import Target
 
 
-def make_manifest(spec: Spec, target: Target, images: ImageSet, rows: int) -> dict[str, Any]:
-    """The manifest of a new run; what is under ``what`` is the run's identity."""
+def make_manifest(spec: Spec, target: Target, images: ImageSet, rows: int, draws: int = 1) -> dict[str, Any]:
+    """The manifest of a new run; what is under ``what`` is the run's identity.
+
+    ``draws``: passes that decide on each image; only where there are several is it part of the identity.
+    """
     channels, height, width = images.image(0).shape
     return {
         "schema_version": SCHEMA_VERSION,
         "what": {
-            "spec": spec.identity((channels, height, width)),
+            "spec": spec.identity((channels, height, width), draws),
             "attacks": {attack.name: attack.parameters() for attack in spec.attacks()},
             "target": target.identity(),
             "data": images.fingerprint,
-        },
+        }
+        | ({"draws": draws} if draws > 1 else {}),
         "given": spec.model_dump(mode="json"),
         "passes": {"rows": rows, "engine": target.identity().get("engine", "dense")},
         "versions": versions() | target.versions(),
@@ -96,7 +100,7 @@ def called(name: str) -> str:
         if field.startswith("preprocess"):
             return f"--normalize ({field.partition('.')[2]})" if "." in field else "--normalize"
         return told.get(field, f"the model's {field}")
-    return "the images' fingerprint" if part == "data" else name
+    return {"data": "the images' fingerprint", "draws": "--draws"}.get(part, name)
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, StrictInt, ValidationError
 
 from pinprick.errors import InputError
+from pinprick.metrics.agreement import Agreement, agreement
 from pinprick.metrics.budget import BudgetCurve, success_by_budget
 from pinprick.metrics.columns import class_count, select
 from pinprick.metrics.confidence import confidence
@@ -111,7 +112,7 @@ class RowMeasures:
     ``confidence``, ``questions``, ``budget``, ``minimum`` and ``sparsity`` (None but for attacks that look for few
     pixels) are over what ``row`` counts. ``reached`` (None without all targets), ``pairs``, ``distortion`` (None
     without a success or without the colours before), ``place`` (None where the size of the images is not known) and
-    ``vulnerability`` (None without maps) are over units.
+    ``vulnerability`` (None without maps) and ``agreement`` (None where single passes decided) are over units.
     """
 
     row: Row
@@ -127,6 +128,7 @@ class RowMeasures:
     vulnerability: Vulnerability | None = None
     minimum: Minimum | None = None
     sparsity: Sparsity | None = None
+    agreement: Agreement | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""
@@ -330,6 +332,7 @@ def measure(
                     place=None if shape is None else place(units, shape[1], shape[2]),
                     vulnerability=None if shape is None else vulnerability(units, shape[1], shape[2]),
                     minimum=minimum(counting, number, by_image=derived) if attack in SHRINKING else None,
+                    agreement=agreement(units),
                     sparsity=sparsity(counting, budget, by_image=derived) if attack in SHRINKING else None,
                 )
             )

@@ -20,6 +20,7 @@ from pinprick.data.image_set import ImageSet
 from pinprick.errors import HaltError, InputError, OutOfMemoryError, RunStoppedError, one_line
 from pinprick.outcomes import Outcome
 from pinprick.runs.clean import CleanPass, clean_pass, image_order
+from pinprick.runs.draws import settle_draws
 from pinprick.runs.engines import settle_engines
 from pinprick.runs.manifest import check_same, make_manifest, run_id
 from pinprick.runs.plan import PlannedUnit, plan
@@ -105,9 +106,11 @@ class _Run:
         self.stopped: str | None = None
         """Why the run ended before its last unit."""
         self.finished = False
+        self.draws = 1
+        """Passes that decide on each image; several where they do not."""
 
     def go(self, order: Any, started: float) -> RunResult:
-        self._open_folder(int(order[0]))
+        self._open_folder(order[:64].tolist())
         self.watch = watch = Watch(self.spec, self.target, self.images, self.spec.out, self.listener.say)
         self._settle_engines(order[:64].tolist())
         self._check_rows(order[:64].tolist())
@@ -120,6 +123,7 @@ class _Run:
                 order=order,
                 rows_a_pass=self.rows,
                 predicted=self.spec.labels == "predicted",
+                draws=self.draws,
             )
         watch.begin(clean)
         self._tell_clean(clean)
@@ -144,7 +148,7 @@ class _Run:
             write_atomically(self.spec.out / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
         return result
 
-    def _open_folder(self, index: int) -> None:
+    def _open_folder(self, indices: list[int]) -> None:
         """Check that the folder holds this run, or is free for it; settles the number of rows a pass.
 
         The manifest of a new run is written once its images are known to be fit, so that a mistake leaves nothing
@@ -153,7 +157,8 @@ class _Run:
         stored = self.store.manifest()
         if stored is not None:
             self.rows = int(stored["passes"]["rows"])
-            now = make_manifest(self.spec, self.target, self.images, self.rows)
+            self._settle_draws(indices, stored)
+            now = make_manifest(self.spec, self.target, self.images, self.rows, self.draws)
             # Read as the run that wrote them, whether or not it is this one.
             self.store.run_id = run_id(stored)
             try:
@@ -171,11 +176,18 @@ class _Run:
                 self.manifest = stored
                 return
         wanted = self.spec.batch_size or default_rows(self.target)
-        self.rows = fitting_rows(self.target, self.images.image(index), wanted)
+        self.rows = fitting_rows(self.target, self.images.image(indices[0]), wanted)
         if self.rows < wanted:
             self.listener.say(f"memory is short: {self.rows} rows a pass in place of {wanted}")
-        self.manifest = make_manifest(self.spec, self.target, self.images, self.rows)
+        self._settle_draws(indices, None)
+        self.manifest = make_manifest(self.spec, self.target, self.images, self.rows, self.draws)
         self.store.run_id = run_id(self.manifest)
+
+    def _settle_draws(self, indices: list[int], stored: dict[str, Any] | None) -> None:
+        """How many passes decide; before anything else that hangs on whether the target is random."""
+        args = (self.spec, self.target, self.images, indices, self.rows)
+        self.draws = settle_draws(*args, stored, self.listener)
+        self.repeats = self.target.deterministic
 
     def _settle_engines(self, indices: list[int]) -> None:
         """Choose how candidates are scored, as the run's beginning did where this continues one."""
@@ -195,7 +207,7 @@ class _Run:
         if drift > ROWS_MIXED:
             self.listener.say(
                 f"warning: scores of one image change by {drift:.1g} of their size with the images beside it. The "
-                "model is random or mixes images (batch norm in training mode?); figures depend on the batch"
+                "model mixes images (batch norm in training mode?); figures depend on the batch"
             )
         elif drift > 0 and self.rows < ROWS["cpu"]:
             self.listener.say(
@@ -272,7 +284,7 @@ class _Run:
 
     def _questions(self, pixels: int) -> int:
         channels, height, width = self.images.image(0).shape
-        return self.spec.questions((channels, height, width), pixels)
+        return self.spec.questions((channels, height, width), pixels, self.draws)
 
     def _attack(self, clean: CleanPass, watch: Watch) -> None:
         """Attack every unit that has no outcome yet.
@@ -301,6 +313,7 @@ class _Run:
             tally.budget = questions[pixels]
             meter = Meter(
                 *(self.target, tally.budget, self.rows),
+                draws=self.draws,
                 cache=self.target.deterministic,
                 editing=None if attack.strays else self.editing,
                 levels=attack.on_windows(pixels),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NoReturn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pinprick.attacks.arguments import LARGEST, LARGEST_ROWS
+from pinprick.attacks.base import MOST_DRAWS
 from pinprick.attacks.registry import ATTACKS
 from pinprick.attacks.search_loop import Stop
 from pinprick.errors import InputError
@@ -63,6 +64,8 @@ class _What(_Part):
     attacks: dict[str, dict[str, Any]]
     target: _Target
     data: str
+    draws: int = Field(default=1, ge=1, le=MOST_DRAWS)
+    """Passes that decide on each image."""
 
     @model_validator(mode="after")
     def _agree(self) -> _What:

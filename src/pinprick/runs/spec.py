@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from pinprick.attacks.arguments import LARGEST, LARGEST_ROWS, shown, whole_number
-from pinprick.attacks.base import Attack, Shape
+from pinprick.attacks.base import MOST_DRAWS, Attack, Shape
 from pinprick.attacks.registry import ATTACKS, make_attack
 from pinprick.attacks.search_loop import Stop
 from pinprick.data.folder import IMAGE_SUFFIXES, is_image_name
@@ -59,16 +59,18 @@ _HOW = {
     "auth_env",
     "answer_cache",
     "run_budget",
+    "draws",
 }
 """Fields that are not part of a run's identity: how many, where to, and names of what tells its own identity. The
 target states its weights, device, outputs and normalisation, the image set its fingerprint, attacks all parameters,
-and the manifest which engine was chosen."""
+and the manifest which engine was chosen and how many passes decide."""
 _BOUNDS = {
     "limit": (1, LARGEST),
     "first": (1, LARGEST),
     "budget": (-LARGEST, LARGEST),  # the least is the attack's own
     "run_budget": (1, LARGEST),
     "seed": (0, LARGEST),
+    "draws": (1, MOST_DRAWS),
     "batch_size": (1, LARGEST_ROWS),
     "resize": (1, LARGEST),
     "crop": (1, LARGEST),
@@ -88,9 +90,10 @@ class Spec(BaseModel):
     ``limit`` and ``first`` say how many right images to attack, out of a seeded permutation or in the set's order;
     neither: 100 out of the permutation. ``budget`` is questions a unit, the reserved one included. ``targets`` goes
     with targeted goals only. ``parameters`` are those of the attack that are not to have their defaults, by name; the
-    baseline keeps its own. ``baseline`` is random search, but for random, attacks that look for few pixels and remote
-    models none. ``run_budget`` is images sent to the model in all, ``answer_cache`` where a remote model's answers are
-    kept (``none``: nowhere; by default in ``out``).
+    baseline keeps its own. ``draws`` passes decide on each image; several say that the model is random. ``baseline`` is
+    random search, but for random, attacks that look for few pixels and remote models none. ``run_budget`` is images sent
+    to the model in all, ``answer_cache`` where a remote model's answers are kept (``none``: nowhere; by default in
+    ``out``).
 
     Raises
     ------
@@ -113,6 +116,7 @@ class Spec(BaseModel):
     budget: int | None = None
     stop: Stop = "first-hit"
     baseline: Literal["random", "none"] | None = None
+    draws: int | None = None
     seed: int = 0
     device: str = "auto"
     batch_size: int | None = None
@@ -228,12 +232,15 @@ class Spec(BaseModel):
             attacks.append(make_attack("random", stop=self.stop))
         return [attack.within(self.budget) for attack in attacks]
 
-    def questions(self, shape: Shape | None = None, pixels: int = 1) -> int:
+    def questions(self, shape: Shape | None = None, pixels: int = 1, draws: int = 1) -> int:
         """Questions a unit: ``budget``, or what the attack needs to run to its end. The baseline has the same.
 
-        ``shape`` is ``(C, H, W)`` of the images, and ``pixels`` how many of them may change.
+        ``shape`` is ``(C, H, W)`` of the images, ``pixels`` how many of them may change, ``draws`` how many passes
+        verify.
         """
-        return self.budget if self.budget is not None else self.attacks()[0].default_budget(shape, pixels)
+        if self.budget is not None:
+            return self.budget
+        return self.attacks()[0].default_budget(shape, pixels) + draws - 1
 
     def wanted(self) -> int:
         """How many right images are to be attacked."""
@@ -246,7 +253,7 @@ class Spec(BaseModel):
         for attack in self.attacks():
             attack.check_shape((channels, height, width))
 
-    def identity(self, shape: Shape | None = None) -> dict[str, Any]:
+    def identity(self, shape: Shape | None = None, draws: int = 1) -> dict[str, Any]:
         """What two runs must share to share a folder: everything but how many, where to, and how.
 
         ``budget`` is one number where units of all numbers of pixels have the same, else one for each of them.
@@ -255,7 +262,7 @@ class Spec(BaseModel):
         # Each takes other images, and a part of one is no part of the other.
         fields["sample"] = "permutation" if self.first is None else "first"
         fields["baseline"] = self.beside
-        budgets = [self.questions(shape, pixels) for pixels in self.pixels]
+        budgets = [self.questions(shape, pixels, draws) for pixels in self.pixels]
         fields["budget"] = budgets[0] if len(set(budgets)) == 1 else budgets
         return fields
 

@@ -26,7 +26,7 @@ class CallableTarget(Target):
         function gets float32 NumPy arrays ``(N, H, W, C)`` or ``(N, C, H, W)``, in the range that this says.
     remote : the function asks something over a wire; it is then never padded to a fixed number of rows, and
         ``outputs`` must be given.
-    deterministic : whether equal images get equal scores.
+    deterministic : whether equal images get equal scores; where not, several passes decide on each image.
     fixed_rows : images that the function takes at a time, where it takes no other number; None for any.
     identity : what tells this function from another in a run's manifest, such as a hash of its weights.
     """

@@ -53,8 +53,9 @@ class Meter:
     Parameters
     ----------
     target : what is asked.
-    budget : questions a unit, the verifying one included (2 or more).
+    budget : questions a unit, the verifying ones included (one more than ``draws``, or more).
     rows : rows of a forward pass.
+    draws : passes that verify an image, each a question; several for a random target.
     cache : whether candidates that make an image already scored for their unit are answered from memory; they are
         counted as asked all the same.
     editing : scores candidates from what was computed of their base images, for the numbers of pixels that it is used
@@ -69,13 +70,15 @@ class Meter:
         budget: int,
         rows: int,
         *,
+        draws: int = 1,
         cache: bool = True,
         editing: Editing | None = None,
         levels: tuple[int, ...] | None = None,
     ) -> None:
-        if budget < 2:
-            raise BudgetError(f"a budget of {budget} questions; one is reserved to verify, so 2 is the least")
-        self.target, self.budget, self.rows, self.cache = target, budget, rows, cache
+        if budget <= draws:
+            kept = "one is" if draws == 1 else f"{draws} are"
+            raise BudgetError(f"a budget of {budget} questions; {kept} reserved to verify, so {draws + 1} is the least")
+        self.target, self.budget, self.rows, self.draws, self.cache = target, budget, rows, draws, cache
         self.editing, self.levels = editing, levels
         self._accounts: dict[int, _Account] = {}
         self._next = 0
@@ -114,9 +117,13 @@ class Meter:
         return account.asked, account.answered
 
     def left(self, handle: int) -> int:
-        """Questions that the unit may still ask, the one reserved for verification not among them."""
+        """Questions that the unit may still ask, those reserved for verification not among them."""
         account = self._accounts[handle]
-        return account.budget - account.asked - 1
+        return account.budget - account.asked - self.draws
+
+    def may_verify(self, handle: int) -> bool:
+        """Whether the unit has the questions that one verification takes."""
+        return self.left(handle) >= 0
 
     def failed(self, handle: int) -> str | None:
         """Why the unit failed, or None."""
@@ -141,10 +148,10 @@ class Meter:
         distinct, inverse, counts = np.unique(handles, return_inverse=True, return_counts=True)
         accounts = [self._accounts[int(handle)] for handle in distinct]
         for account, count in zip(accounts, counts, strict=True):
-            if account.asked + count > account.budget - 1:
+            if account.asked + count > account.budget - self.draws:
                 raise BudgetError(
                     f"unit {account.unit.key} asks {count} questions more, {account.asked} of "
-                    f"{account.budget - 1} are spent"
+                    f"{account.budget - self.draws} are spent"
                 )
         for account, count in zip(accounts, counts, strict=True):
             account.asked += int(count)
@@ -261,20 +268,20 @@ class Meter:
                 owners[row].reason = reason
 
     def verify(self, edits: Edits, handles: NDArray[np.int64]) -> list[Scores]:
-        """Raw scores ``(K,)`` of a fresh pass over each image as it is saved: an 8-bit PNG, written and read back.
+        """Raw scores ``(draws, K)`` of fresh passes over each image as it is saved: a PNG, written and read back.
 
-        Goes past the memory, through the target itself and not its fastest way, and costs one question each; the
-        question is reserved for it, and where it fails and the search goes on the next one is.
+        Goes past the memory, through the target itself and not its fastest way, and costs ``draws`` questions each;
+        these are reserved for it, and where it fails and the search goes on the next ones are.
         """
         accounts = [self._accounts[int(handle)] for handle in handles]
         for account in accounts:
-            if account.asked >= account.budget:
+            if account.asked + self.draws > account.budget:
                 raise BudgetError(f"unit {account.unit.key} has no question left to verify with")
-            account.asked += 1
-        self.total_asked += len(handles)
+            account.asked += self.draws
+        self.total_asked += self.draws * len(handles)
         bases = np.stack([account.unit.image for account in accounts])
         images = edits.apply(bases)
         saved = np.stack([decode_image(encode_png(image), "the saved image") for image in images])
-        answers = ask(self.target, saved, self.rows, pad=bases[0])
-        self._note(answers, accounts)
-        return [self.target.own_row(row) for row in answers.scores]
+        answers = ask(self.target, np.repeat(saved, self.draws, axis=0), self.rows, pad=bases[0])
+        self._note(answers, [account for account in accounts for _ in range(self.draws)])
+        return list(answers.scores.reshape(len(accounts), self.draws, -1))

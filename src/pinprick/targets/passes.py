@@ -228,6 +228,27 @@ def fitting_rows(target: Target, image: NDArray[np.uint8], rows: int) -> int:
     return rows
 
 
+def repeat_drift(target: Target, images: NDArray[np.uint8], rows: int) -> float:
+    """How much scores change when one full pass of images ``(N, C, H, W)`` uint8 is asked again, against the largest.
+
+    0 for a target that is not random, but for arithmetic that a graphics card does in no fixed order (about 1e-6).
+    """
+    batch = np.resize(images, (rows, *images.shape[1:]))
+    once, again = (ask(target, batch, rows, pad=batch[0]).scores for _ in range(2))
+    return _apart(once, again)
+
+
+def _apart(one: Scores, other: Scores) -> float:
+    """The largest difference of two answers to the same images, where both are finite, against the largest score."""
+    width = max(one.shape[1], other.shape[1])
+    one, other = widened(one, width), widened(other, width)
+    known = np.isfinite(one).all(axis=1) & np.isfinite(other).all(axis=1)
+    if not known.any():
+        return 0.0
+    gap = np.abs(one[known].astype(np.float64) - other[known]).max()
+    return float(gap) / max(1e-12, float(np.abs(one[known]).max()))
+
+
 def row_drift(target: Target, images: NDArray[np.uint8], rows: int) -> float:
     """How much an image's scores change with its place among others in a pass, relative to the largest score.
 
@@ -243,10 +264,5 @@ def row_drift(target: Target, images: NDArray[np.uint8], rows: int) -> float:
     for fast in (True, False):
         there = ask(target, batch, rows, pad=batch[0], fast=fast).scores
         back = ask(target, np.ascontiguousarray(batch[::-1]), rows, pad=batch[0], fast=fast).scores[::-1]
-        width = max(there.shape[1], back.shape[1])
-        there, back = widened(there, width), widened(back, width)
-        known = np.isfinite(there).all(axis=1) & np.isfinite(back).all(axis=1)
-        if known.any():
-            gap = np.abs(there[known].astype(np.float64) - back[known]).max()
-            worst = max(worst, float(gap) / max(1e-12, float(np.abs(there[known]).max())))
+        worst = max(worst, _apart(there, back))
     return worst
