@@ -91,8 +91,8 @@ class Spec(BaseModel):
     neither: 100 out of the permutation. ``budget`` is questions a unit, the reserved one included. ``targets`` goes
     with targeted goals only. ``parameters`` are those of the attack that are not to have their defaults, by name; the
     baseline keeps its own. ``draws`` passes decide on each image; several say that the model is random. ``baseline`` is
-    random search, but for random, attacks that look for few pixels and remote models none. ``run_budget`` is images sent
-    to the model in all, ``answer_cache`` where a remote model's answers are kept (``none``: nowhere; by default in
+    random search, but for random, attacks that look for few pixels and remote models none. ``run_budget`` is images
+    sent to the model in all, ``answer_cache`` where a remote model's answers are kept (``none``: nowhere; by default in
     ``out``).
 
     Raises
