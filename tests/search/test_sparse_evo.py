@@ -146,3 +146,13 @@ def test_masks_are_of_the_best_noise_and_not_of_the_last() -> None:
     start = min(fooling[:REPEATS], key=lambda one: changed(image, one))
     for one in fooling[REPEATS:]:
         assert ((one == image) | (one == start)).all()
+
+
+def test_a_start_of_one_pixel_is_the_end_and_the_image_itself_is_never_asked() -> None:
+    image = np.full((1, 8, 8), 100, np.uint8)
+    images, hits = search_on(image, lambda images: (images != 100).any(axis=(1, 2, 3)), 50)
+    assert hits[-1]
+    assert min(changed(image, one) for one in images) >= 1
+    start = image.copy()
+    start[0, 3, 3] = 0
+    assert search_on(image, lambda images: (images != 100).any(axis=(1, 2, 3)), 50, start[None])[1] == [True]

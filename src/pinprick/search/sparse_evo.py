@@ -150,9 +150,9 @@ class SparseEvo(Search):
         while site.phase == "noise":
             site.candidate = self._noise(site)
             site.mask = site.scene.differs(site.candidate)
-            if not len(site.start) or site.mask.sum() < site.whole.sum():
+            if site.mask.any() and (not len(site.start) or site.mask.sum() < site.whole.sum()):
                 return
-            # No better than the one that there is, whether or not it meets the goal: not worth a question.
+            # The image itself, or no better than the one that there is if it meets the goal: not worth a question.
             self._looked(site, hit=False)
         site.candidate = site.start
         if site.phase == "first":
@@ -174,6 +174,9 @@ class SparseEvo(Search):
         if hit and (not len(site.start) or site.mask.sum() < site.whole.sum()):
             site.start, site.whole = site.candidate, site.mask
         site.step += 1
+        if hit and site.mask.sum() <= 1:
+            self._begin(site)
+            return
         if site.phase == "starts":
             if hit:
                 self._begin(site)
