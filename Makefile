@@ -18,11 +18,17 @@ BROWSER_INSTALLED := .venv/.installed-browser
 # The libraries that ours is measured against: one of them pins an old requests, so they have an environment of their own.
 PEERS_BIN := .venv-bench/bin
 PEERS_INSTALLED := .venv-bench/.installed
+# MLServer pins a fastapi of its own, and does not take Python 3.13.
+SERVERS_BIN := .venv-servers/bin
+SERVERS_INSTALLED := .venv-servers/.installed
+SERVERS_PYTHON ?= $(shell for name in $(PYTHON) python3.12 python3.11 python3; do \
+	$$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 \
+	&& echo $$name && break; done)
 OUT := runs/demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-servers test-browser test-gpu fuzz bench bench-peers bench-growth \
+.PHONY: help demo test test-all test-servers test-browser test-gpu fuzz chaos bench bench-peers bench-growth \
 	bench-memory bench-searches bench-incremental lint format clean
 
 help: ## list the targets
@@ -43,8 +49,9 @@ test: lint ## lint, then the tests that need nothing but this machine
 test-all: lint ## as test, with the slow tests
 	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) -m 'not servers and not browser and not gpu and not fuzz'
 
+test-servers: $(SERVERS_INSTALLED)
 test-servers: MARKER := servers
-test-servers: marked ## only the tests that need another environment or a server
+test-servers: marked ## only the tests against a real MLServer, which gets an environment of its own
 
 test-browser: $(BROWSER_INSTALLED)
 test-browser: MARKER := browser
@@ -66,6 +73,9 @@ marked: $(DEV_INSTALLED)
 	@$(PYTEST) -m $(MARKER) || { status=$$?; \
 		if [ $$status -eq 5 ]; then echo "nothing was tested: no test has the marker '$(MARKER)' yet"; \
 		else exit $$status; fi; }
+
+chaos: $(DEV_INSTALLED) ## runs against an endpoint that misbehaves, as a table: ARGS="--seeds 3"
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(DEV_INSTALLED) ## run every benchmark in benchmarks/
 	@ls benchmarks/*.py >/dev/null 2>&1 || echo "nothing was measured: there are no benchmarks yet"
@@ -128,6 +138,14 @@ $(PEERS_INSTALLED): PIP := $(PEERS_BIN)/python -m pip
 $(PEERS_INSTALLED): pyproject.toml benchmarks/peers/requirements.txt | $(PEERS_BIN)/python
 	$(install_torch)
 	$(PIP) install -r benchmarks/peers/requirements.txt -e .
+	@touch $@
+
+$(SERVERS_BIN)/python:
+	@test -n "$(SERVERS_PYTHON)" || { echo "MLServer needs Python 3.11 or 3.12: make SERVERS_PYTHON=/path" >&2; exit 1; }
+	$(SERVERS_PYTHON) -m venv .venv-servers
+
+$(SERVERS_INSTALLED): tests/servers/requirements.txt | $(SERVERS_BIN)/python
+	$(SERVERS_BIN)/python -m pip install -r tests/servers/requirements.txt
 	@touch $@
 
 # Without its dependencies: these come from the usual index at their pinned versions.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -51,6 +52,8 @@ class Reply:
     cut: int | None = None
     stall: threading.Event | None = None
     """Waited for before anything is sent."""
+    drop: bool = False
+    """The connection is closed without an answer."""
 
 
 Answer = Callable[[str, str, Mapping[str, str], bytes], Reply]
@@ -58,7 +61,7 @@ Answer = Callable[[str, str, Mapping[str, str], bytes], Reply]
 
 
 @contextlib.contextmanager
-def serving(answer: Answer) -> Iterator[str]:
+def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Serve on a free port of loopback; gives the address."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -74,6 +77,7 @@ def serving(answer: Answer) -> Iterator[str]:
             )
             if reply.stall is not None:
                 reply.stall.wait(60)
+            if reply.drop or reply.stall is not None:
                 self.close_connection = True
                 return
             self.send_response(reply.status)
@@ -96,13 +100,13 @@ def serving(answer: Answer) -> Iterator[str]:
         def handle_error(self, request: Any, client_address: Any) -> None:
             """A client that has gone is nothing to tell of."""
 
-    # Trained when it is first asked for, which is no matter of anybody's time-out.
-    digits_net()
     server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()
@@ -116,7 +120,7 @@ class V2:
     Parameters
     ----------
     classify : the model.
-    binary : whether it takes binary tensors; else it answers 422 to them.
+    binary : whether it takes binary tensors; else it answers ``refuses`` to them.
     says : the extensions that it announces, None for a server that does not answer to ``/v2``.
     most : images a request.
     fault : may give a reply of its own in place of the right one.
@@ -128,6 +132,7 @@ class V2:
     binary: bool = True
     says: tuple[str, ...] | None = ("binary_tensor_data",)
     most: int = 64
+    refuses: int = 422
     fault: Callable[[int, NDArray[np.float32]], Reply | None] = lambda number, images: None
     requests: list[tuple[str, int]] = field(default_factory=list)
     """Of each request for scores whether ``json`` or ``binary``, and how many images."""
@@ -136,6 +141,10 @@ class V2:
     images: list[NDArray[Any]] = field(default_factory=list)
     output: str = "scores"
     lock: Any = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        # Trained when it is first asked for, which is no matter of anybody's time-out.
+        digits_net()
 
     def __call__(self, method: str, path: str, headers: Mapping[str, str], content: bytes) -> Reply:
         with self.lock:
@@ -155,7 +164,7 @@ class V2:
     def _infer(self, headers: Mapping[str, str], content: bytes) -> Reply:
         length = headers.get("Inference-Header-Content-Length")
         if length is not None and not self.binary:
-            return Reply(422, b'{"error": "JSON decode error"}')
+            return Reply(self.refuses, b'{"error": "JSON decode error"}')
         body = json.loads(content if length is None else content[: int(length)])
         (entry,) = body["inputs"]
         kind = KINDS[entry["datatype"]]

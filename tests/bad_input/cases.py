@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bad_input import cases_images, cases_kinds, cases_models, cases_onnx, cases_runs
+from tests.bad_input import cases_images, cases_kinds, cases_models, cases_onnx, cases_remote, cases_runs
 from tests.bad_input.case import Section
 
 SECTIONS: tuple[Section, ...] = (
@@ -10,5 +10,6 @@ SECTIONS: tuple[Section, ...] = (
     *cases_models.SECTIONS,
     *cases_kinds.SECTIONS,
     *cases_onnx.SECTIONS,
+    *cases_remote.SECTIONS,
     *cases_runs.SECTIONS,
 )

@@ -12,9 +12,9 @@ PATH = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
 TOP = """# Bad input, and what is said of it
 
 Every mistake that can be made with what is given to pinprick ends in one line that names the input, what is wrong with
-it and what would be right, and in an exit code: 2 for input that cannot be used, 3 where some units have no verdict,
-130 after Ctrl-C. From Python the same line is the text of a `pinprick.InputError`. What is stored already is never
-lost by it.
+it and what would be right, and in an exit code: 2 for input that cannot be used, 3 where some units have no verdict, 4
+where a run ended before its last unit, 130 after Ctrl-C. From Python the same line is the text of a
+`pinprick.InputError`. What is stored already is never lost by it.
 
 The tables are made by running each case (`python -m tests.bad_input.write`), and `make test` runs them again and
 compares. Cases are in `tests/bad_input/`. Where not said otherwise the command is

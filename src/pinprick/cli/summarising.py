@@ -16,6 +16,7 @@ from pinprick.metrics.pairs import ClassPairs
 from pinprick.metrics.rates import Rate
 from pinprick.metrics.spread import Spread
 from pinprick.runs.measures import Measures, RowMeasures, measures
+from pinprick.targets.ledger import COUNTS, Counts, stored_ledger
 
 TOP_PAIRS = 3
 MOST_CLASSES = 12
@@ -34,12 +35,24 @@ def print_summaries(folders: Sequence[Path], *, as_json: bool) -> None:
     """
     runs = [measures(folder) for folder in folders]
     if as_json:
-        typer.echo(json.dumps({"runs": [run.as_dict() for run in runs]}, allow_nan=False))
+        ledgers = [stored_ledger(folder) for folder in folders]
+        counts = [None if one is None else {name: vars(each) for name, each in one.items()} for one in ledgers]
+        told = [run.as_dict() | {"ledger": count} for run, count in zip(runs, counts, strict=True)]
+        typer.echo(json.dumps({"runs": told}, allow_nan=False))
         return
     for number, run in enumerate(runs):
         if number:
             typer.echo("\n")
         _print(run)
+        _ledger(stored_ledger(folders[number]))
+
+
+def _ledger(ledger: dict[str, Counts] | None) -> None:
+    if ledger is None:
+        return
+    typer.echo("\nWhat was asked of the model, in images: asked = remembered + … + lost, sent = first times + retried")
+    lines = [(name, *(f"{value:,}" for value in vars(counts).values())) for name, counts in ledger.items()]
+    print_table(("images", *COUNTS), lines, left=("images",))
 
 
 def _print(run: Measures) -> None:

@@ -32,6 +32,7 @@ from pinprick.report.originals import find_originals
 from pinprick.report.plots import Plot, run_plots, side_by_side
 from pinprick.runs.measures import Measures, RowMeasures, measures
 from pinprick.runs.store import read_outcomes
+from pinprick.targets.ledger import Counts, stored_ledger
 
 PICTURE_SIDE = 144
 """CSS pixels of a gallery picture's longer side, or a little less: pixels are enlarged by whole numbers."""
@@ -49,6 +50,7 @@ SECTIONS = {
     "place": "Where the fatal pixels lie",
     "distortion": "How far the colours moved",
     "failed": "Failed units",
+    "ledger": "What was asked of the model",
     "methods": "Methods",
     "record": "Record",
 }
@@ -81,7 +83,7 @@ class RunPage:
     matrices: list[tuple[str, tables.Matrix]]
     methods: str
     record: str
-
+    ledger: dict[str, Counts] | None
     several: bool
 
     @property
@@ -142,6 +144,7 @@ class RunPage:
             "place": "place" in self.plots,
             "distortion": "distortion" in self.plots,
             "failed": bool(self.run.failures),
+            "ledger": self.ledger is not None,
             "methods": True,
             "record": True,
         }
@@ -307,6 +310,7 @@ def _run_page(path: Path, name: str, run: Measures, mark: str, pictures: int, ru
         ],
         methods=methods.methods(run),
         record=json.dumps(tables.record(run), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False),
+        ledger=stored_ledger(path),
         several=runs > 1,
     )
     return page, plots
@@ -365,6 +369,7 @@ def _environment() -> Environment:
         ),
     ):
         environment.filters[function.__name__] = function
+    environment.filters["counts"] = vars
     return environment
 
 

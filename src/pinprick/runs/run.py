@@ -31,9 +31,10 @@ from pinprick.runs.spec import Spec
 from pinprick.runs.store import Store, read_outcomes, write_atomically
 from pinprick.runs.summary import COLUMNS, summarise
 from pinprick.runs.tally import Tally
-from pinprick.runs.watch import LEDGER, Watch
+from pinprick.runs.watch import Watch
 from pinprick.targets.base import Target
 from pinprick.targets.editing import Editing
+from pinprick.targets.ledger import FILE
 from pinprick.targets.meter import Meter
 from pinprick.targets.passes import ROWS, default_rows, fewer_rows, fitting_rows, row_drift
 from pinprick.units import Unit
@@ -111,9 +112,10 @@ class _Run:
 
     def go(self, order: Any, started: float) -> RunResult:
         self._open_folder(order[:64].tolist())
-        self.watch = watch = Watch(self.spec, self.target, self.images, self.spec.out, self.listener.say)
         self._settle_engines(order[:64].tolist())
         self._check_rows(order[:64].tolist())
+        # What was asked up to here was about the model, and cost nothing over a wire.
+        self.watch = watch = Watch(self.spec, self.target, self.images, self.spec.out, self.listener.say)
         self.store.log("start", images=len(order))
         with watch.charging("unchanged"):
             clean = clean_pass(
@@ -168,7 +170,7 @@ class _Run:
                     raise
                 self.listener.say(f"{self.spec.out} holds another run without any outcome; it is begun anew")
                 assert self.spec.out is not None
-                (self.spec.out / LEDGER).unlink(missing_ok=True)
+                (self.spec.out / FILE).unlink(missing_ok=True)
             else:
                 for difference in differences:
                     self.listener.say(f"warning: continued under other conditions, {difference}")

@@ -22,15 +22,16 @@ from pinprick.runs.clean import CleanPass
 from pinprick.runs.same_model import SAME, SIMILAR, distance
 from pinprick.runs.spec import Spec
 from pinprick.targets.base import Target
-from pinprick.targets.ledger import Ledger, Purpose
+from pinprick.targets.ledger import FILE, Ledger, Purpose
 from pinprick.targets.passes import ask
 
-LEDGER = "ledger.jsonl"
 ANSWERS = "answers"
 EVERY = 200
 """Images sent between two looks."""
 CANARIES = 8
 """Images that are asked for again, one at a look, in turn."""
+TRIES = 3
+"""How often a canary without scores is asked for, each time with all retries, before the run ends."""
 STEADY = 10
 """How many times what an image's scores were seen to vary by themselves they may differ by."""
 
@@ -65,7 +66,7 @@ class Watch:
         if target.ledger is not None:
             target.ledger.budget = spec.run_budget
             if out is not None:
-                target.ledger.keep(out / LEDGER)
+                target.ledger.keep(out / FILE)
 
     @property
     def ledger(self) -> Ledger | None:
@@ -91,7 +92,7 @@ class Watch:
         if not self.steady:
             self.say(
                 f"warning: one image, asked for twice, scored differently (by {varies:.1g} of the spread of its "
-                f"scores). Whether {self.target.name} stays the same model cannot be told"
+                f"scores). Whether {self.target.name} stays the same model cannot be told; if it is random, give --draws"
             )
         self._sent = self._now()
         self._open_answers(clean)
@@ -135,8 +136,11 @@ class Watch:
         """
         ledger = self.ledger
         assert ledger is not None
-        with ledger.charging("canary"):
-            answers = ask(self.target, image[None], 1)
+        for _ in range(TRIES):
+            with ledger.charging("canary"):
+                answers = ask(self.target, image[None], 1)
+            if not answers.reasons:
+                break
         if answers.reasons:
             raise HaltError(f"{self.target.name} scores an image no more that it scored before: {answers.reasons[0]}")
         self.looks += 1
@@ -151,7 +155,7 @@ class Watch:
         assert self.ledger is not None
         return (
             f"--run-budget {self.ledger.budget}: {self.ledger.sent} images were sent, and the next unit may need "
-            f"{budget}. The same command with a larger one goes on"
+            f"{budget}. The same command with a larger one goes on."
         )
 
     def _now(self) -> int:
@@ -198,7 +202,7 @@ class Watch:
         raise HaltError(
             f"{self.target.name} has become another model in the middle of the run: an unchanged image scores "
             f"otherwise (class {int(np.argmax(scores))} was foremost, now {int(np.argmax(now))}; scores differ by "
-            f"{apart:.2g} of their spread). {len(self._held)} outcomes since it was last seen the same are left out"
+            f"{apart:.2g} of their spread). {len(self._held)} outcomes since it was last seen the same are left out."
         )
 
     def end(self, *, finished: bool) -> None:

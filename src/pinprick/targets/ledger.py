@@ -18,6 +18,8 @@ from pinprick.errors import HaltError, InputError
 from pinprick.files import writing
 
 Purpose = Literal["unchanged", "units", "canary"]
+FILE = "ledger.jsonl"
+"""In a run's folder."""
 PURPOSES: tuple[Purpose, ...] = ("unchanged", "units", "canary")
 
 
@@ -108,7 +110,7 @@ class Ledger:
             if self.budget is not None and self.sent + images > self.budget:
                 raise HaltError(
                     f"--run-budget {self.budget}: {self.sent} images were sent, and {images} more are due. "
-                    "The same command with a larger one goes on"
+                    "The same command with a larger one goes on."
                 )
             self._note({"sent": images, "requests": 1} | ({"retried": images} if again else {}))
 
@@ -198,6 +200,24 @@ def read_ledger(path: Path) -> dict[Purpose, Counts]:
     for each in counts.values():
         each.lost += max(0, each.open())
     return counts
+
+
+def stored_ledger(folder: Path) -> dict[str, Counts] | None:
+    """The ledger in a run's folder, ``total`` first and then each purpose; None where the run has none.
+
+    Raises
+    ------
+    InputError : it cannot be read.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    counts = read_ledger(path)
+    told: dict[str, Counts] = {"total": Counts()}
+    for purpose, each in counts.items():
+        told["total"].add(**asdict(each))
+        told[purpose] = each
+    return told
 
 
 def _count(name: str, value: object) -> int:

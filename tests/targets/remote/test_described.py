@@ -21,6 +21,7 @@ from pinprick.errors import InputError
 from pinprick.targets.calls import Calls
 from pinprick.targets.loading import load_target
 from pinprick.targets.remote.target import HttpTarget
+from tests.conftest import digits_net
 from tests.servers_http import V2, Reply, digits_scores, serving
 
 NAMES = [f"digit {place}" for place in range(10)]
@@ -159,6 +160,12 @@ pairs = []
 ]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def trained() -> None:
+    """The net is trained when it is first asked for, which is no matter of anybody's time-out."""
+    digits_net()
+
+
 def answering(read: Callable[[Mapping[str, str], bytes], Any]) -> Callable[..., Reply]:
     return lambda method, path, headers, content: Reply(content=json.dumps(read(headers, content)).encode())
 
@@ -249,7 +256,7 @@ def test_descriptions_that_are_none(text: str, message: str, tmp_path: Path) -> 
     ("answer", "reason"),
     [
         ([], r"no 'a\.b'"),
-        ({"a": {}}, r"no 'a\.b': at 'b' there is nothing"),
+        ({"a": {}}, r"no 'a\.b' \(in the place of 'b' there is an object of nothing"),
         ({"a": {"b": 3}}, "a int in the place of a list"),
         ({"a": {"b": ["x", 1]}}, "'x' in the place of a number"),
         ({"a": {"b": [True, 1]}}, "True in the place of a number"),

@@ -36,7 +36,7 @@ def some(n: int = 20) -> NDArray[np.uint8]:
     [
         (V2(), {"binary"}),
         (V2(says=None), {"binary"}),
-        (V2(says=()), {"binary"}),
+        (V2(says=()), {"json"}),
         (V2(says=("model_repository",)), {"json"}),
         (V2(says=None, binary=False), {"json"}),
         (V2(datatype="UINT8"), {"binary"}),
@@ -56,10 +56,11 @@ def test_scores_are_those_of_the_model_itself(server: V2, kinds: set[str]) -> No
     assert (answers.sent >= 1).all()
 
 
-def test_a_server_that_refuses_binary_tensors_is_asked_in_json_from_then_on() -> None:
-    server = V2(says=None, binary=False)
+@pytest.mark.parametrize("status", [400, 415, 422, 500])
+def test_a_server_that_refuses_binary_tensors_is_asked_in_json_from_then_on(status: int) -> None:
+    server = V2(says=None, binary=False, refuses=status)
     with serving(server) as url:
-        target = http_target(url + MODEL, calls=Calls(retries=0, concurrency=1))
+        target = http_target(url + MODEL, calls=Calls(retries=5, concurrency=1))
         first = target.answers(some(), 64, fresh=False)
         posts = sum("Inference-Header-Content-Length" in headers for headers in server.seen)
         target.answers(some(), 64, fresh=False)

@@ -46,9 +46,12 @@ class Codec(ABC):
         """Which of several ways of asking is taken."""
         return ""
 
-    def other_way(self, status: int) -> bool:  # noqa: ARG002
-        """Whether the endpoint, having refused with ``status``, can be asked in another way; chooses that way."""
+    def has_other_way(self, status: int) -> bool:  # noqa: ARG002
+        """Whether the endpoint, having refused with ``status``, can be asked in another way."""
         return False
+
+    def other_way(self) -> None:  # noqa: B027 (most have none)
+        """Ask in the other way from now on."""
 
     def identity(self) -> dict[str, Any]:
         """What tells this way of asking from others that may give other scores."""

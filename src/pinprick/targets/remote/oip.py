@@ -120,7 +120,7 @@ def _binary(wire: Wire, url: str) -> bool | None:
     except Fault:
         return None
     extensions = said.get("extensions")
-    if not isinstance(extensions, list) or not extensions:
+    if not isinstance(extensions, list):
         return None
     return any(str(one).startswith("binary") for one in extensions)
 
@@ -161,8 +161,9 @@ def make_codec(model: Model, wanted: Wanted, what: str) -> tuple[OipCodec, tuple
     binary = model.binary is not False or datatype == "FP16"
     tensors = wanted.tensors or ("binary" if binary else "json")
     codec = OipCodec(f"{model.url}/infer", entry.name, output.name, datatype, numbers, batch, tensors)
-    # One that was chosen stays; else the server's answers decide.
+    # What was chosen stays; else the server's answers decide.
     codec.may_change = wanted.tensors is None
+    codec.announced = model.binary is True
     sizes = output.shape[1:] if len(output.shape) > 1 else ()
     whole_numbers = np.dtype(OUTPUTS.get(output.datatype, np.float32)).kind in "iu"
     classes = sizes[0] if sizes and all(size == 1 for size in sizes[1:]) and sizes[0] >= 2 else None
@@ -247,6 +248,8 @@ class OipCodec(Codec):
         self.url, self.entry, self.output, self.datatype = url, entry, output, datatype
         self.numbers, self.batch, self.tensors = numbers, batch, tensors
         self.may_change = True
+        self.announced = False
+        """Whether the server says that it takes binary tensors: an error of its own is then none of theirs."""
 
     def request(self, images: NDArray[np.uint8]) -> Request:
         if self.tensors == "json":
@@ -307,12 +310,13 @@ class OipCodec(Codec):
     def way(self) -> str:
         return self.tensors
 
-    def other_way(self, status: int) -> bool:
-        """Whether to go on with JSON tensors: the server refused binary ones, and has never answered any."""
-        if self.tensors != "binary" or not self.may_change or status not in REFUSED:
-            return False
+    def has_other_way(self, status: int) -> bool:
+        """Whether JSON tensors are left to try: the server refused binary ones, and has never answered any."""
+        refused = status in REFUSED and not (self.announced and status >= 500)
+        return self.tensors == "binary" and self.may_change and refused
+
+    def other_way(self) -> None:
         self.tensors = "json"
-        return True
 
     def identity(self) -> dict[str, Any]:
         return {"protocol": "v2", "input": self.entry, "output": self.output, "datatype": self.datatype} | (

@@ -177,8 +177,8 @@ def follow(value: Any, path: Path) -> Any:
             whole = ".".join(map(str, path))
             there = f"a list of {len(value)}" if isinstance(value, list) else f"a {type(value).__name__}"
             if isinstance(value, dict):
-                there = f"{', '.join(sorted(map(str, value)))[:60] or 'nothing'}"
-            raise Fault(f"the answer has no {whole!r}: at {str(step)!r} there is {there}")
+                there = f"an object of {', '.join(sorted(value))[:60] or 'nothing'}"
+            raise Fault(f"the answer has no {whole!r} (in the place of {str(step)!r} there is {there})")
     return value
 
 

@@ -48,7 +48,13 @@ class Secret:
         if self._value:
             # As it is, and as an error page or a JSON text may give it back.
             plain = (self._sent, self._value)
-            for secret in (*plain, *(json.dumps(one)[1:-1] for one in plain), *map(quote, plain), *map(escape, plain)):
+            for secret in (
+                *plain,
+                *(json.dumps(one)[1:-1] for one in plain),
+                *map(quote, plain),
+                *(quote(one, safe="") for one in plain),
+                *map(escape, plain),
+            ):
                 text = text.replace(secret, HIDDEN)
         return text
 

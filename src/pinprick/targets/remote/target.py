@@ -25,6 +25,11 @@ TOO_LARGE = (400, 413, 422)
 """What endpoints answer to more images than they take at once, among other things."""
 
 
+SLIPS = 2
+"""How often images are sent again whose scores are NaN and the like, where retries allow for it: the endpoint may have
+slipped, or have no other answer."""
+
+
 @dataclass
 class _Part:
     """What became of the images at ``rows``: their scores, NaN where there are none, how often each was sent, why."""
@@ -184,8 +189,9 @@ class HttpTarget(Target):
             self.ledger.note(**{"failed" if sent.any() else "cut": len(rows)})
             raise
         reasons = unusable(scores, self.outputs)
-        if reasons:
-            scores, reasons = self._once_more(images[rows], scores, sent, sorted(reasons))
+        for _ in range(min(SLIPS, self.wire.calls.retries or 0)):
+            if reasons:
+                reasons = self._once_more(images[rows], scores, sent, sorted(reasons))
         self.ledger.note(answered=len(rows) - len(reasons), failed=len(reasons))
         return _Part(rows, scores, sent, reasons)
 
@@ -193,9 +199,13 @@ class HttpTarget(Target):
         """Scores of the images of one request; counts in ``sent`` how often each was sent."""
 
         def read(content: bytes, headers: Mapping[str, str]) -> Scores:
-            answer = self.codec.read(content, headers, len(images))
-            with self._reading:
-                return self.as_scores(answer, len(images))
+            try:
+                answer = self.codec.read(content, headers, len(images))
+                with self._reading:
+                    return self.as_scores(answer, len(images))
+            except (Fault, TargetError) as error:
+                # Where no answer was ever understood, the description is at fault more often than the endpoint.
+                raise Fault(str(error), again=self._answered is not None) from None
 
         def count() -> None:
             sent[:] += 1
@@ -203,7 +213,13 @@ class HttpTarget(Target):
         def ask() -> Scores:
             request = self.codec.request(images)
             return self.wire.ask(
-                request, read, images=len(images), ledger=self.ledger, again=bool(sent.any()), on_send=count
+                request,
+                read,
+                images=len(images),
+                ledger=self.ledger,
+                again=bool(sent.any()),
+                on_send=count,
+                enough=lambda fault: self.codec.has_other_way(fault.status or 0),
             )
 
         way = self.codec.way
@@ -211,31 +227,28 @@ class HttpTarget(Target):
             return ask()
         except Fault as error:
             with self._reading:
-                changed = self.codec.way != way or self.codec.other_way(error.status or 0)
-            if not changed:
-                raise
+                if self.codec.way == way:
+                    if not self.codec.has_other_way(error.status or 0):
+                        raise
+                    self.codec.other_way()
             return ask()
 
     def _once_more(
         self, images: NDArray[np.uint8], scores: Scores, sent: NDArray[np.int64], bad: list[int]
-    ) -> tuple[Scores, dict[int, str]]:
-        """Ask again for the rows of an answer that hold NaN and the like: the endpoint may have slipped."""
+    ) -> dict[int, str]:
+        """Ask again for the rows of an answer that hold NaN and the like; why some still have none."""
         again = sent[bad]
         try:
             new = self._exchange(images[bad], again)
         except Fault as error:
-            reasons = dict.fromkeys(bad, str(error))
+            return dict.fromkeys(bad, str(error))
         except HaltError:
             self.ledger.note(answered=len(scores) - len(bad), failed=len(bad))
             raise
-        else:
-            found = unusable(new, self.outputs)
-            for place, row in enumerate(bad):
-                scores[row] = new[place]
-            reasons = {bad[place]: reason for place, reason in found.items()}
         finally:
             sent[bad] = again
-        return scores, reasons
+        scores[bad] = new
+        return {bad[place]: reason for place, reason in unusable(new, self.outputs).items()}
 
     def _halves(self, images: NDArray[np.uint8], rows: NDArray[np.intp], sent: NDArray[np.int64]) -> _Part:
         """Ask for each half of a request that was refused; where both are taken, smaller ones are sent from now on."""

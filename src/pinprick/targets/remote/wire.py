@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pinprick.errors import HaltError, InputError, TargetError, one_line
+from pinprick.errors import InputError, one_line
 from pinprick.targets.calls import USUAL, Calls
 from pinprick.targets.ledger import Ledger
 from pinprick.targets.remote.secret import Secret
@@ -34,7 +34,7 @@ LARGEST_ANSWER = 2**26
 """Bytes of an answer."""
 REDIRECTS = 5
 _SHOWN = 200
-_LOCAL = ("localhost", "127.0.0.1", "::1")
+_LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,6 @@ class Wire:
     secret : is sent to the host of the first request, and to no other.
     verify : whether certificates are checked; or a file of those to trust.
     headers : sent with each request; no secret is among them.
-    pause : seconds before the second try.
 
     Raises
     ------
@@ -78,28 +77,39 @@ class Wire:
         *,
         verify: bool | str = True,
         headers: Mapping[str, str] | None = None,
-        pause: float = FIRST_PAUSE,
     ) -> None:
         self._httpx = _library(what)
         calls = calls.over(USUAL)
-        self.calls, self.secret, self._pause, self.headers = calls, secret, pause, dict(headers or {})
+        self.calls, self.secret, self.headers = calls, secret, dict(headers or {})
         assert calls.timeout is not None
         self._timeout = calls.timeout
-        self._client: httpx2.Client = self._httpx.Client(
-            timeout=calls.timeout,
-            verify=_context(verify, what),
-            follow_redirects=False,
-            # Answers are small, and what is packed may be of any size.
-            headers={"Accept-Encoding": "identity", "User-Agent": "pinprick"},
-            limits=self._httpx.Limits(max_connections=None, max_keepalive_connections=calls.concurrency),
-            mounts={f"all://{host if ':' not in host else f'[{host}]'}": None for host in _LOCAL},
-        )
+        self._client: httpx2.Client = self._connected(what, verify)
         weakref.finalize(self, self._client.close)
         self._lock = threading.Lock()
         self._next = 0.0
         self._not_before = 0.0
         self.stopping = threading.Event()
         """Set, no pause is waited for any more and nothing is sent again."""
+
+    def _connected(self, what: str, verify: bool | str) -> httpx2.Client:
+        context, library = _context(verify, what), self._httpx
+        try:
+            made: httpx2.Client = library.Client(
+                timeout=self._timeout,
+                verify=context,
+                follow_redirects=False,
+                # Answers are small, and what is packed may be of any size.
+                headers={"Accept-Encoding": "identity", "User-Agent": "pinprick"},
+                limits=library.Limits(max_connections=None, max_keepalive_connections=self.calls.concurrency),
+                mounts={f"all://{host}": None for host in _LOCAL},
+            )
+        except (ImportError, ValueError, library.InvalidURL) as error:
+            # Its text may hold the proxy's password.
+            wrong = f"the proxy that the environment names cannot be used ({type(error).__name__})"
+            raise InputError(
+                what, wrong, "See HTTP_PROXY, HTTPS_PROXY and ALL_PROXY; http:// and https:// will do."
+            ) from None
+        return made
 
     def ask(
         self,
@@ -110,15 +120,17 @@ class Wire:
         ledger: Ledger | None = None,
         again: bool = False,
         on_send: Callable[[], None] = lambda: None,
+        enough: Callable[[Fault], bool] = lambda _fault: False,
         retries: int | None = None,
     ) -> T:
         """What ``read`` makes of the answer, which is asked for again where that may help.
 
         Parameters
         ----------
-        read : from an answer's content and headers; raises :class:`Fault` or TargetError where it is none.
+        read : from an answer's content and headers; raises :class:`Fault` where it is none.
         images : in the request; these are booked in ``ledger`` each time, and told to ``on_send``.
         again : they were sent before.
+        enough : whether a fault is one after which there is something better to do than to try again.
         retries : in place of the endpoint's own.
 
         Raises
@@ -137,7 +149,7 @@ class Wire:
                 return self._once(request, read)
             except Fault as error:
                 fault = error
-            if not fault.again or attempt == most or self.stopping.is_set():
+            if not fault.again or attempt == most or self.stopping.is_set() or enough(fault):
                 break
             self._rest(fault, attempt)
             if self.stopping.is_set():
@@ -155,12 +167,8 @@ class Wire:
             raise Fault(_told(error)) from None
         try:
             return read(content, headers)
-        except TargetError as error:
-            raise Fault(str(error)) from None
         except Fault as error:
-            if error.again:
-                raise Fault(f"{error}: {self._start(content)}") from None
-            raise
+            raise Fault(f"{error}: {self._start(content)}", again=error.again) from None
 
     def _answer(self, request: Request) -> tuple[bytes, Mapping[str, str]]:
         """Content and headers of a good answer, redirects on the same host followed."""
@@ -225,7 +233,7 @@ class Wire:
 
     def _rest(self, fault: Fault, attempt: int) -> None:
         """Wait before the next try; what the endpoint asks for all requests wait for."""
-        pause = min(LONGEST_PAUSE, self._pause * 2.0**attempt)
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**attempt)
         pause *= random.uniform(0.5, 1)  # noqa: S311 (when, not what)
         with self._lock:
             self._not_before = max(self._not_before, time.monotonic() + fault.pause)
@@ -277,6 +285,3 @@ def _retry_after(value: str | None) -> float:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     except (TypeError, ValueError, OverflowError):
         return 0.0
-
-
-__all__ = ["Fault", "HaltError", "Request", "Wire"]
