@@ -44,7 +44,7 @@ class Size:
 
 
 SHORT = Size(images=3, budget=40, share=0.3, retries=8, timeout=0.3)
-LONG = Size(images=25, budget=150, share=0.2, retries=8, timeout=1.0)
+LONG = Size(images=15, budget=120, share=0.2, retries=8, timeout=1.0)
 BATCH = 8
 """Images a request."""
 

@@ -92,7 +92,7 @@ class Watch:
         if not self.steady:
             self.say(
                 f"warning: one image, asked for twice, scored differently (by {varies:.1g} of the spread of its "
-                f"scores). Whether {self.target.name} stays the same model cannot be told; if it is random, give --draws"
+                f"scores). Whether {self.target.name} stays the same cannot be told. If it is random, give --draws"
             )
         self._sent = self._now()
         self._open_answers(clean)
