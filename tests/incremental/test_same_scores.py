@@ -9,6 +9,7 @@ from torch import nn
 
 from pinprick.edits import Edits, Images
 from pinprick.incremental.engine import Incremental
+from pinprick.incremental.kernels import ROWS, Matrix
 from tests.conftest import random_images
 from tests.incremental.nets import on_windows, random_edits, random_net
 
@@ -113,3 +114,36 @@ def test_large_linear_layers_behind_the_windows_take_a_whole_block_and_the_same_
     torch.testing.assert_close(together, engine.dense(handles, edits), rtol=0, atol=1e-4)
     for place in (0, 77, 149):
         assert torch.equal(engine.scores(handles[[place]], edits.take([place]))[0], together[place])
+
+
+def test_products_with_a_large_matrix_are_exact_and_the_same_in_any_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    values = torch.randn(40, 9 * 48)
+    rows = torch.randn(ROWS, 40)
+    made = []
+    for least in (0, 1 << 40):
+        monkeypatch.setattr("pinprick.incremental.kernels._WIDE", least)
+        matrix = Matrix(values)
+        to = torch.empty(ROWS, 9 * 48)
+        matrix.product(rows, to)
+        turned = torch.empty_like(to)
+        matrix.product(rows.flip(0).contiguous(), turned)
+        assert torch.equal(turned.flip(0), to)
+        torch.testing.assert_close(to.double(), rows.double() @ values.double(), rtol=1e-5, atol=1e-5)
+        made.append(matrix.packed is None)
+    assert made[1]
+
+
+@pytest.mark.parametrize("seed", range(200, 212))
+def test_networks_whose_matrices_are_all_laid_out_give_the_same_scores(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinprick.incremental.kernels._WIDE", 0)
+    net, shape = random_net(seed)
+    engine = on_windows(net, shape)
+    images, edits = random_images(2, shape, seed), random_edits(shape, 40, 1 + seed % 3, seed)
+    which = np.arange(40) % 2
+    handles = engine.base(images)[which]
+    found = engine.scores(handles, edits)
+    assert apart(found, dense(net, images[which], edits)) < 1e-4
+    assert torch.equal(engine.scores(handles[::-1].copy(), edits.take(np.arange(40)[::-1].copy())).flip(0), found)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from pinprick.incremental.kernels import ROWS, as_rows, bag, padded
+from pinprick.incremental.kernels import ROWS, Matrix, as_rows, bag, padded
 from pinprick.incremental.ops import Conv, Node
 from pinprick.incremental.steps import Block, Step, Table, Values, area_of
 from pinprick.incremental.windows import Dirty, Ints, spread_of, starts_of
@@ -33,10 +33,12 @@ class Residue:
     ----------
     taps : their numbers, ``row * kw + column``.
     weight : ``(C, taps * outputs)``; of several groups ``(groups, C / groups, taps * outputs / groups)``, padded.
+    matrix : the same of one group, as it is multiplied by; None of several, and where there are no taps.
     """
 
     taps: tuple[int, ...]
     weight: torch.Tensor
+    matrix: Matrix | None
 
 
 class ConvStep(Step):
@@ -82,7 +84,8 @@ class ConvStep(Step):
                 chosen = table[:, :, taps].reshape(groups, table.shape[1], -1).contiguous()
                 if groups > 1:
                     chosen = F.pad(chosen, (0, padded(chosen.shape[2]) - chosen.shape[2]))
-                found.append(Residue(tuple(taps), chosen[0] if groups == 1 else chosen))
+                matrix = Matrix(chosen[0]) if groups == 1 and taps else None
+                found.append(Residue(tuple(taps), chosen[0] if groups == 1 else chosen, matrix))
         return found
 
     @property
@@ -178,8 +181,8 @@ class ConvStep(Step):
 
     def _product(self, given: torch.Tensor, residue: Residue, to: torch.Tensor) -> None:
         """``given (ROWS, C)`` times the weights of each tap, into ``to (ROWS * taps, outputs)``."""
-        if self.groups == 1:
-            torch.mm(given, residue.weight, out=to.view(ROWS, -1))
+        if residue.matrix is not None:
+            residue.matrix.product(given, to.view(ROWS, -1))
             return
         taps, outputs = len(residue.taps), self.channels // self.groups
         to = to.view(ROWS, taps, self.width)[:, :, : self.channels].view(ROWS, taps, self.groups, outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import torch
@@ -13,6 +14,8 @@ _LANES = 16
 """Products are this many columns wide, or a multiple: in narrower ones a row's bits depend on its place."""
 
 
+_WIDE = 4 << 20
+"""Bytes of a matrix from which on products are made with a copy laid out for them, which each would do anew else."""
 _PIECE, _VECTOR = 16384, 256
 """Values that one thread computes; what is a whole number of vectors on every processor."""
 
@@ -44,6 +47,32 @@ def in_pieces(function: Callable[[torch.Tensor], torch.Tensor], values: torch.Te
             piece = torch.cat([piece, piece.new_zeros(_VECTOR - size % _VECTOR)])
         made[start : start + size] = function(piece)[:size]
     return made.view(values.shape)
+
+
+class Matrix:
+    """A matrix ``(inputs, outputs)`` that tables of :data:`ROWS` rows are multiplied by.
+
+    oneDNN's packed weights are reached by operators that torch keeps for its compiler. Where they are missing, ordinary
+    products are made; whether rows have the same bits in any place is checked when a run starts, either way.
+    """
+
+    def __init__(self, values: torch.Tensor) -> None:
+        self.values = values
+        self.packed: torch.Tensor | None = None
+        large = values.numel() * 4 >= _WIDE and values.device.type == "cpu" and values.dtype == torch.float32
+        if large and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+            operators = torch.ops.mkldnn
+            with contextlib.suppress(AttributeError, NotImplementedError, RuntimeError):
+                packed = operators._reorder_linear_weight(values.t().contiguous(), ROWS)
+                operators._linear_pointwise(values.new_zeros((ROWS, len(values))), packed, None, "none", [], "")
+                self.packed = packed
+
+    def product(self, rows: torch.Tensor, to: torch.Tensor) -> None:
+        """``rows (ROWS, inputs)`` times the matrix, into ``to (ROWS, outputs)``."""
+        if self.packed is None:
+            torch.mm(rows, self.values, out=to)
+        else:
+            to.copy_(torch.ops.mkldnn._linear_pointwise(rows, self.packed, None, "none", [], ""))
 
 
 def bag(table: torch.Tensor, which: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
