@@ -6,6 +6,7 @@ import contextlib
 import json
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,6 +53,8 @@ class Reply:
     cut: int | None = None
     stall: threading.Event | None = None
     """Waited for before anything is sent."""
+    drip: float | None = None
+    """Seconds between its bytes."""
     drop: bool = False
     """The connection is closed without an answer."""
 
@@ -84,6 +87,12 @@ def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
             for name, value in {"Content-Length": str(len(reply.content)), **reply.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
+            if reply.drip is not None:
+                for place in range(len(reply.content)):
+                    self.wfile.write(reply.content[place : place + 1])
+                    self.wfile.flush()
+                    time.sleep(reply.drip)
+                return
             self.wfile.write(reply.content if reply.cut is None else reply.content[: reply.cut])
             if reply.cut is not None:
                 self.close_connection = True

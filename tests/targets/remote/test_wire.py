@@ -141,6 +141,14 @@ def test_a_time_out_is_for_the_whole_answer_not_for_each_part() -> None:
     assert len(seen) == 2
 
 
+def test_an_answer_that_drips_is_not_waited_for() -> None:
+    answer, _ = answering(Reply(200, b"a" * 1000, drip=0.02))
+    started = time.monotonic()
+    with serving(answer) as url, pytest.raises(Fault, match=r"no whole answer within 0.2 s"):
+        make(Calls(timeout=0.2, retries=0)).ask(Request("GET", url), text)
+    assert time.monotonic() - started < 15
+
+
 def test_an_answer_of_any_size_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wires, "LARGEST_ANSWER", 2**20)
     answer, _ = answering(Reply(200, b"a" * (2**20 + 1)))

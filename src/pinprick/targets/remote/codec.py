@@ -64,7 +64,7 @@ class Numbers:
     Parameters
     ----------
     whole : 0 to 255 as they are; else floats.
-    normalize : as after --normalize; None for [0, 1].
+    normalize : as after --normalize, in RGB order; None for [0, 1].
     order : of the channels, ``rgb`` or ``bgr``.
     kind : of the floats.
     """
@@ -101,9 +101,6 @@ class Numbers:
         if self.normalize is None:
             return np.broadcast_to(unit.astype(self.kind), (channels, 256))
         mean, std = (np.broadcast_to(np.array(each, np.float32), (channels,)) for each in (self._mean, self._std))
-        if self.order == "bgr":
-            # They are given in the model's order.
-            mean, std = mean[::-1], std[::-1]
         levels = (unit[None] - mean[:, None]) / std[:, None]
         # A range such as 0..255 is meant to give whole numbers.
         whole = np.rint(levels)

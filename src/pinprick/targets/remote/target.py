@@ -155,9 +155,19 @@ class HttpTarget(Target):
         # They end with the process: Ctrl-C does not wait for an endpoint that stalls.
         for _ in range(workers):
             threading.Thread(target=work, daemon=True, name="pinprick-request").start()
+        try:
+            return self._gathered(images, done, len(chunks), fresh)
+        finally:
+            # Ctrl-C, or an error: what is not on its way yet stays here.
+            halted.set()
+
+    def _gathered(
+        self, images: NDArray[np.uint8], done: queue.SimpleQueue[_Part | BaseException], n: int, fresh: bool
+    ) -> list[_Part]:
+        """The ``n`` parts as they come; raises what one of them raised, once all have ended."""
         parts: list[_Part] = []
         failure: BaseException | None = None
-        for _ in chunks:
+        for _ in range(n):
             part = done.get()
             if isinstance(part, BaseException):
                 failure = failure or part
