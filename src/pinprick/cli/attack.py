@@ -58,6 +58,9 @@ def attack(
         str | None,
         typer.Option(help="auto (default: compute only what changed pixels reach, where faster), dense, incremental."),
     ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32 (default), or bf16: candidates in half precision, verdicts as ever.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows of a forward pass; 64 on the CPU by default.")] = None,
     outputs: Annotated[str | None, typer.Option(help="auto (default), logits, probabilities or labels.")] = None,
     normalize: Annotated[

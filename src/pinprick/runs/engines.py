@@ -70,7 +70,8 @@ def settle_engines(
         if key in known:
             editing.restore(pixels, incremental=known[key])
             continue
-        choice = editing.choose(pixels, spec.engine, images.stack(indices[:SAMPLE]))
+        against = getattr(target, "gain", 1.0)
+        choice = editing.choose(pixels, spec.engine, images.stack(indices[:SAMPLE]), against=against)
         if spec.engine == "auto" and choice.ratio is not None:
             known[key] = choice.incremental
             _remember(path, known)

@@ -42,7 +42,7 @@ def estimate(spec: Spec, *, target: Target | None = None, images: ImageSet | Non
     spec.check_shape(channels, height, width)
     speed = 0.0
     if target.local:
-        ready(target, images, order[:64].tolist(), Listener())
+        ready(target, images, order[:64].tolist(), Listener(), spec.precision)
         for attack in spec.attacks():
             attack.check_target(target)
         speed = _questions_a_second(target, images, spec.batch_size or default_rows(target), int(order[0]))

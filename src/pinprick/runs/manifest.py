@@ -96,7 +96,12 @@ def called(name: str) -> str:
             return f"--stop of {attack}"
         return f"--set {parameter} of {attack}" if parameter else f"attack {attack}"
     if part == "target":
-        told = {"outputs": "--outputs", "device": "--device", "weights": "the digest of the model's weights"}
+        told = {
+            "outputs": "--outputs",
+            "device": "--device",
+            "precision": "--precision",
+            "weights": "the digest of the model's weights",
+        }
         if field.startswith("preprocess"):
             return f"--normalize ({field.partition('.')[2]})" if "." in field else "--normalize"
         return told.get(field, f"the model's {field}")

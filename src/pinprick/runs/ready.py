@@ -11,7 +11,7 @@ from pinprick.errors import InputError
 from pinprick.runs.clean import check_shape
 from pinprick.runs.result import Listener
 from pinprick.runs.spec import Spec
-from pinprick.targets.base import Target
+from pinprick.targets.base import Precision, Target
 from pinprick.targets.class_names import matched
 from pinprick.targets.loading import load_target
 from pinprick.targets.outputs import SAMPLE, settle, with_noise
@@ -67,8 +67,16 @@ def told_for(spec: Spec, target: Target, listener: Listener) -> Spec:
     return spec.model_copy(update={"baseline": "none"})
 
 
-def ready(target: Target, images: ImageSet, indices: list[int], listener: Listener) -> None:
-    """Settle what the target puts out and let it choose its fastest way, on the images at ``indices``."""
+def ready(
+    target: Target, images: ImageSet, indices: list[int], listener: Listener, precision: Precision = "fp32"
+) -> None:
+    """Settle what the target puts out and let it choose its fastest way, on the images at ``indices``.
+
+    Raises
+    ------
+    InputError : images and target do not suit each other, or the target cannot score candidates in ``precision``.
+    """
+    target.search_in(precision)
     sample = images.stack(indices)
     check_shape(target, images, sample.shape[1:])
     if getattr(target, "was_training", False):

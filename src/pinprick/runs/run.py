@@ -73,7 +73,7 @@ def run(
     images = settled_images(spec, target, images, listener)
     order = image_order(images, spec.seed, shuffled=spec.first is None)
     spec.check_shape(*images.image(int(order[0])).shape)
-    ready(target, images, order[:64].tolist(), listener)
+    ready(target, images, order[:64].tolist(), listener, spec.precision)
     for attack in spec.attacks():
         attack.check_target(target)
     try:

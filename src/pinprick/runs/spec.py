@@ -29,7 +29,7 @@ from pinprick.errors import InputError, UnknownNameError
 from pinprick.metrics.minimum import ATTACKS as SHRINKING
 from pinprick.paths import given_path
 from pinprick.targets.arrays import Layout
-from pinprick.targets.base import Outputs
+from pinprick.targets.base import Outputs, Precision
 from pinprick.targets.calls import Calls
 from pinprick.targets.editing import Engine
 
@@ -52,6 +52,7 @@ _HOW = {
     "layout",
     "parameters",
     "engine",
+    "precision",
     "timeout",
     "retries",
     "rate",
@@ -121,6 +122,7 @@ class Spec(BaseModel):
     device: str = "auto"
     batch_size: int | None = None
     engine: Engine = "auto"
+    precision: Precision = "fp32"
     outputs: Outputs = "auto"
     normalize: str | None = None
     channel_order: Literal["rgb", "bgr"] = "rgb"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pinprick.targets.passes import Answers
 
 Outputs = Literal["auto", "logits", "probabilities", "labels"]
+Precision = Literal["fp32", "bf16"]
+"""What candidates are scored in; verdicts are in the target's own."""
 OUTPUTS = ("auto", "logits", "probabilities", "labels")
 MOST_LABELS = 100_000
 """Labels go below this where no number of classes was stated; a row holds a number for each of them."""
@@ -127,6 +129,17 @@ class Target(ABC):
 
     def prepare(self, images: torch.Tensor) -> None:  # noqa: B027 (optional)
         """Called once before a run with images as they will come, to choose the fastest way."""
+
+    def search_in(self, precision: Precision) -> None:
+        """Score candidates in this precision from the next :meth:`prepare` on.
+
+        Raises
+        ------
+        InputError : another than fp32, of targets that have no choice.
+        """
+        if precision != "fp32":
+            wrong = f"{self.name} is no torch module in single precision"
+            raise InputError(f"--precision {precision}", wrong, "Leave it out.")
 
     def editing(self, shape: tuple[int, int, int]) -> Editing | None:  # noqa: ARG002
         """The way to score edits of images of ``shape`` from what was computed of these, of targets that have one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 import warnings
 from typing import Any
 
@@ -14,9 +15,11 @@ from torch import nn
 from pinprick.errors import InputError, one_line
 from pinprick.models.preprocessing import Preprocess
 from pinprick.models.weights import weights_digest
-from pinprick.targets.base import Outputs, Target
+from pinprick.targets.base import Outputs, Precision, Target
 from pinprick.targets.editing import Editing
 
+_NEAR = 0.1
+"""The same of low precision, in which candidates are scored but nothing is decided."""
 _AGREE = 1e-3
 """Largest difference, relative to the largest score, at which another way of computing counts as the same network."""
 
@@ -68,7 +71,10 @@ class TorchTarget(Target):
         self.preprocess = None if preprocess is None else copy.deepcopy(preprocess).to(self.device, self.dtype)
         self.engine = "dense"
         self._fast: nn.Module | None = None
-        self._channels_last = False
+        self._channels_last = self._lower = False
+        self._precision: Precision = "fp32"
+        self.gain = 1.0
+        """How many times faster candidates are scored in low precision than in single, 1 where they are not."""
         self._editing: dict[tuple[int, int, int], Editing] = {}
 
     def images(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
@@ -86,13 +92,59 @@ class TorchTarget(Target):
         images = self._normalised(images)
         if self._channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
+        if self._lower:
+            answer = self._fast(images.to(torch.bfloat16))
+            return answer.float() if isinstance(answer, torch.Tensor) else answer
         return self._fast(images)
 
     def _normalised(self, images: torch.Tensor) -> torch.Tensor:
         return images if self.preprocess is None else self.preprocess(images)
 
+    def search_in(self, precision: Precision) -> None:
+        if precision == "bf16" and self.dtype != torch.float32:
+            super().search_in(precision)
+        self._precision = precision
+
     def prepare(self, images: torch.Tensor) -> None:
-        """Choose between the module as it is and a folded, channels-last copy; keeps whatever agrees."""
+        """Choose between the module as it is and a folded, channels-last copy; keeps whatever agrees.
+
+        Raises
+        ------
+        InputError : low precision was asked for (:meth:`search_in`), and the module does not work in it.
+        """
+        self._lower, self.gain = False, 1.0
+        self._prepare(images)
+        if self._precision == "bf16":
+            self._go_lower(images)
+
+    def _go_lower(self, images: torch.Tensor) -> None:
+        """Score candidates in bf16, by a copy of what they were scored by."""
+        exact, before = self.fast(images), self._timed(images)
+        what = f"--precision {self._precision}"
+        try:
+            self._fast = copy.deepcopy(self._fast or self.module).to(torch.bfloat16)
+            self._lower = True
+            answer = self.fast(images)
+            apart = float((answer - exact).abs().max() / exact.abs().max())
+        except Exception as error:
+            raise InputError(what, f"{self.name} does not work in it ({one_line(error)})", "Leave it out.") from error
+        if not apart <= _NEAR:
+            raise InputError(what, f"scores of {self.name} differ by {apart:.2g} of their size", "Leave it out.")
+        self.engine += ", candidates in bf16"
+        self.gain = before / self._timed(images)
+
+    def _timed(self, images: torch.Tensor) -> float:
+        """Seconds of a pass, the least of three."""
+        taken = []
+        for _ in range(3):
+            start = time.perf_counter()
+            self.fast(images)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            taken.append(time.perf_counter() - start)
+        return min(taken)
+
+    def _prepare(self, images: torch.Tensor) -> None:
         if not any(isinstance(layer, nn.Conv2d) for layer in self.module.modules()):
             return
         self._fast, self._channels_last, self.engine = None, False, "dense"
@@ -126,13 +178,18 @@ class TorchTarget(Target):
         return self._editing[shape]
 
     def identity(self) -> dict[str, Any]:
-        return super().identity() | {
-            "weights": weights_digest(self.module),
-            "engine": self.engine,
-            "device": self.device.type,
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "preprocess": None if self.preprocess is None else self.preprocess.described(),
-        }
+        lower = {} if self._precision == "fp32" else {"precision": self._precision}
+        return (
+            super().identity()
+            | lower
+            | {
+                "weights": weights_digest(self.module),
+                "engine": self.engine,
+                "device": self.device.type,
+                "dtype": str(self.dtype).removeprefix("torch."),
+                "preprocess": None if self.preprocess is None else self.preprocess.described(),
+            }
+        )
 
 
 def to_evaluation(module: nn.Module) -> bool:
