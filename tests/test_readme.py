@@ -196,8 +196,11 @@ def test_the_files_of_a_run_are_all_named(place: Path, printed: dict[str, Result
 def test_every_option_in_the_readme_exists() -> None:
     group = get_command(app)
     known = set(FOREIGN_OPTIONS)
-    for command in group.commands.values():  # type: ignore[attr-defined]
+    commands = list(group.commands.values())  # type: ignore[attr-defined]
+    for command in commands:
         known |= {option for parameter in command.params for option in parameter.opts}
+        # Commands of a group, as `targets check`.
+        commands += getattr(command, "commands", {}).values()
     for script in (Path(__file__).parents[1] / "benchmarks").glob("*.py"):
         known |= set(re.findall(r'add_argument\("(--[a-z-]+)"', script.read_text()))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", README))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from pinprick.api import attack, image_set
+    from pinprick.api import attack, check_target, image_set
     from pinprick.data.image_set import ImageSet
     from pinprick.data.sets import load_images
     from pinprick.edits import Edits
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pinprick.runs.run import run
     from pinprick.runs.spec import Spec
     from pinprick.runs.store import read_outcomes
+    from pinprick.runs.target_report import TargetReport
     from pinprick.targets.base import Target
     from pinprick.targets.callable_target import CallableTarget
     from pinprick.targets.calls import Calls
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "attack": "pinprick.api",
+    "check_target": "pinprick.api",
     "image_set": "pinprick.api",
     "ImageSet": "pinprick.data.image_set",
     "load_images": "pinprick.data.sets",
@@ -44,6 +46,7 @@ _HOMES = {
     "Spec": "pinprick.runs.spec",
     "read_outcomes": "pinprick.runs.store",
     "Target": "pinprick.targets.base",
+    "TargetReport": "pinprick.runs.target_report",
     "CallableTarget": "pinprick.targets.callable_target",
     "Calls": "pinprick.targets.calls",
     "load_target": "pinprick.targets.loading",
@@ -64,9 +67,11 @@ __all__ = [
     "SklearnTarget",
     "Spec",
     "Target",
+    "TargetReport",
     "TorchTarget",
     "__version__",
     "attack",
+    "check_target",
     "data_frame",
     "image_set",
     "load_images",

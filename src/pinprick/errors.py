@@ -12,6 +12,7 @@ from collections.abc import Iterable
 EXIT_DONE = 0
 EXIT_BAD_INPUT = 2
 EXIT_FAILED_UNITS = 3
+EXIT_WARNINGS = 3
 EXIT_HALTED = 4
 EXIT_INTERRUPTED = 130
 

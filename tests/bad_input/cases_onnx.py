@@ -1,4 +1,4 @@
-"""ONNX files."""
+"""ONNX files, and looking models over."""
 
 from __future__ import annotations
 
@@ -103,6 +103,19 @@ SECTIONS = (
             Case("`--device` that onnxruntime does not have", f"{NET} --device cuda", net()),
             Case("`--trust-pickle`", f"{NET} --trust-pickle", net()),
             Case("a fixed batch: passes are cut up", NET, net(3, 3, 12, 10)),
+        ),
+    ),
+    Section(
+        "Looking a model over",
+        "",
+        (
+            Case("a model that there is not", "targets check cnn-digit"),
+            Case("images that are not there", "targets check model.py:net --data ./nowhere"),
+            Case("images of another size", "targets check net.onnx --data photos --resize 16", net()),
+            Case("too few questions", "targets check cnn-digits --questions 9"),
+            Case("a model that fails on every image", "targets check model.py:raises_when_called --data photos"),
+            Case("scores in one column", "targets check model.py:one_column --data photos"),
+            Case("`--strict`, and there is a warning", "targets check model.py:dropout --data photos --strict"),
         ),
     ),
 )

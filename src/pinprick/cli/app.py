@@ -10,6 +10,7 @@ from pinprick import __version__
 from pinprick.cli.attack import attack
 from pinprick.cli.report import report
 from pinprick.cli.summary import summary
+from pinprick.cli.targets import targets
 from pinprick.cli.train import train
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command("attack")(attack)
 app.command("report")(report)
 app.command("summary")(summary)
+app.add_typer(targets, name="targets")
 app.command("train")(train)
 
 

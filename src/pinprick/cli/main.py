@@ -8,7 +8,8 @@ from pinprick.cli.interrupts import ending_at_once
 def main() -> None:
     """Run the command line; errors go to stderr, exit codes as follows.
 
-    0 done, 2 bad input, 3 failed units, 130 Ctrl-C, 141 the reader of a pipe has gone.
+    0 done, 2 bad input, 3 failed units, or warnings of targets check --strict, 4 ended early, 130 Ctrl-C, 141 the
+    reader of a pipe has gone.
     """
     with ending_at_once():
         import sys

@@ -98,12 +98,17 @@ class OnnxTarget(Target):
         sizes = _sizes(self._session.get_outputs()[0].shape)
         if len(sizes) == 2 and (sizes[1] or 0) > 1:
             self.classes = sizes[1]
-        if preprocess is not None and self._type not in _FLOATS.values() and _normalises(preprocess):
+        if preprocess is not None and self.whole_numbers and _normalises(preprocess):
             raise InputError("--normalize", f"{self.name} takes whole numbers from 0 to 255", "Leave it out.")
-        self.notes += _trap(file, self._input, preprocess) if self._type in _FLOATS.values() else ()
+        self.notes += () if self.whole_numbers else _trap(file, self._input, preprocess)
         if self.fixed_rows is None and self.shape is not None and self._takes_one():
             self.fixed_rows = 1
             self.notes += (f"note: {self.name} takes one image at a time, although it states no number",)
+
+    @property
+    def whole_numbers(self) -> bool:
+        """Whether its input takes integers, 0 to 255."""
+        return self._type in _WHOLE.values()
 
     def _read_input(self, file: OnnxFile, what: str, layout: Layout) -> None:
         """How the input takes images, as far as the file says."""
@@ -165,7 +170,7 @@ class OnnxTarget(Target):
             raise InputError("--data", wrong, "Use --resize and --crop, or other images.")
         if self.preprocess is not None:
             images = self.preprocess(images)
-        if self._type in _WHOLE.values():
+        if self.whole_numbers:
             images = images.mul(255).round_()
         if self._order == "NHWC":
             images = images.permute(0, 2, 3, 1)
