@@ -177,5 +177,7 @@ def test_one_is_attacked_by_name(tmp_path: Path) -> None:
     found = attack(path, "digits:test", trust_pickle=True, **options).rows[0]
     own = attack(digits_net(), "digits:test", engine="dense", batch_size=60, **options).rows[0]
     assert (found.n, found.failed) == (own.n, own.failed) == (3, 0)
+    with pytest.raises(InputError, match="--precision bf16"):
+        attack(path, "digits:test", trust_pickle=True, precision="bf16", **options)
     with pytest.raises(InputError, match="incremental"):
         attack(path, "digits:test", trust_pickle=True, engine="incremental", **options)

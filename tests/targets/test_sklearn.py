@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.naive_bayes import GaussianNB
@@ -196,6 +196,11 @@ def test_range_is_suspected_where_it_shows() -> None:
     assert [pixels_up_to(fitted(kind)) for kind in ("neighbours", "svc")] == [16, 16]
     assert 10 < (pixels_up_to(fitted("forest")) or 0) < 16
     assert pixels_up_to(fitted("pipeline")) > 1  # type: ignore[operator]
+    several = [("forest", fitted("forest")), ("bayes", fitted("pipeline"))]
+    voting = VotingClassifier(several, voting="soft").fit(features(TRAIN), TRAIN.labels)
+    assert 10 < (pixels_up_to(voting) or 0) < 17
+    boosted = GradientBoostingClassifier(n_estimators=1).fit(features(TRAIN)[:200], np.asarray(TRAIN.labels)[:200])
+    assert (pixels_up_to(boosted) or 0) > 1
     assert pixels_up_to(Pipeline([("k", SelectKBest()), ("n", GaussianNB())])) is None
     for normalize, doubt in ((None, True), ("0..16", False), ("0..255", True)):
         notes = SklearnTarget(fitted("forest"), normalize=normalize).notes

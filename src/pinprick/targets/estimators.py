@@ -85,8 +85,9 @@ def pixels_up_to(estimator: Any) -> float | None:
         if (inner := getattr(estimator, name, None)) is not None:
             found += [most for most in [pixels_up_to(inner)] if most is not None]
     # A few trees tell as much as all of them.
-    several = getattr(estimator, "estimators_", None)
-    for inner in list(np.ravel(several))[:10] if several is not None else []:
+    several = getattr(estimator, "estimators_", [])
+    # Boosting has an array of them. A forest among others is a list of trees itself, which NumPy would take apart.
+    for inner in list(several.ravel() if isinstance(several, np.ndarray) else several)[:10]:
         found += [most for most in [pixels_up_to(inner)] if most is not None]
     return max(found, default=None)
 

@@ -12,7 +12,7 @@ from torch.export import ExportedProgram
 
 from pinprick.errors import InputError, one_line
 from pinprick.models.preprocessing import Preprocess
-from pinprick.targets.base import Outputs
+from pinprick.targets.base import Outputs, Precision, Target
 from pinprick.targets.editing import Editing
 from pinprick.targets.passes import ROWS
 from pinprick.targets.torch_target import TorchTarget, choose_device
@@ -58,6 +58,10 @@ class ExportedTarget(TorchTarget):
             channels, height, width = sizes
             self.shape = (channels, height, width)
         self._graph = hashlib.blake2b(str(module.code).encode(), digest_size=16).hexdigest()
+
+    def search_in(self, precision: Precision) -> None:
+        """Refuse any precision but its own, in which it was made."""
+        Target.search_in(self, precision)
 
     def prepare(self, images: torch.Tensor) -> None:
         """Nothing: a program is as fast as it was made."""
