@@ -6,10 +6,15 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.fuzz import readers_data, readers_models, readers_runs
+from tests.fuzz import readers_data, readers_models, readers_remote, readers_runs
 from tests.fuzz.reader import Reader
 
-READERS: tuple[Reader, ...] = (*readers_data.READERS, *readers_runs.READERS, *readers_models.READERS)
+READERS: tuple[Reader, ...] = (
+    *readers_data.READERS,
+    *readers_runs.READERS,
+    *readers_models.READERS,
+    *readers_remote.READERS,
+)
 
 
 def emptied(folder: Path) -> Path:

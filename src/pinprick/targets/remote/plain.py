@@ -133,7 +133,7 @@ class PlainCodec(Codec):
     def _class(self, value: Any) -> int:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-        if value not in self._places:
+        if not isinstance(value, str) or value not in self._places:
             raise Fault(f"the answer has the class {value!r:.40}, which is none of those given")
         return self._places[value]
 
