@@ -108,12 +108,14 @@ def tensor(folder: Path, given: Given) -> None:
 
 
 def answer(folder: Path, given: Given) -> None:
+    path: tuple[str | int, ...] = ("results", 0, "classes", 0)
+    names = ("a", "b", "c")
     for take in (
-        Take(pairs=("results", 0, "classes", 0)),
-        Take(scores=("results", 0, "classes", 0)),
-        Take(label=("results",)),
+        Take(pairs=path, classes=names),
+        Take(scores=path, classes=names),
+        Take(label=("results",), classes=names),
     ):
-        codec = PlainCodec("http://x", Ask(image="body"), Take(**(vars(take) | {"classes": ("a", "b", "c")})), NUMBERS)
+        codec = PlainCodec("http://x", Ask(image="body"), take, NUMBERS)
         with contextlib.suppress(Fault):
             assert len(codec.read(given, {}, 1)) == 1
 
