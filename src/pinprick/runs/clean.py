@@ -146,11 +146,11 @@ def clean_pass(
             if len(found.rows) == wanted:
                 return found.done()
         if found.failed == found.count and found.failed >= min(20, len(order)):
-            raise InputError(
-                f"--model {target.name}",
-                f"it failed on each of the first {found.failed} unchanged images ({found.reason})",
-                "See what it returns for one image; a model that takes one image at a time needs --batch-size 1.",
-            )
+            right = "See what it returns for one image; a model that takes one image at a time needs --batch-size 1."
+            if not target.local:
+                right = "See what it answers to one image; check its address, its description and --auth-env."
+            wrong = f"it failed on each of the first {found.failed} unchanged images ({found.reason})"
+            raise InputError(f"--model {target.name}", wrong, right)
     return found.done()
 
 

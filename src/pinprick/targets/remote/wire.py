@@ -215,7 +215,9 @@ class Wire:
 
     def _start(self, content: bytes) -> str:
         """The beginning of an answer on one line, the secret not in it."""
-        text = " ".join(self.secret.hidden(content[: 50 * _SHOWN].decode("utf-8", "replace")).split())
+        # More is read than is shown, so that no half of a secret stands at the end.
+        text = self.secret.hidden(content[: 100 * _SHOWN].decode("utf-8", "replace"))
+        text = " ".join(text[: 50 * _SHOWN].split())
         return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
 
     def _wait_turn(self, images: int) -> None:
