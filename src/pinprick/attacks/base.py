@@ -206,7 +206,7 @@ class Attack(ABC):
             raise InputError(
                 f"attack {self.name!r}",
                 f"it needs scores, and {target.name} gives labels only",
-                "Use one that goes by labels: sparse-evo for as few pixels as will do; sweep or random.",
+                "Use one that goes by labels: hard-label or sparse-evo for as few pixels as will do; sweep or random.",
             )
         if self.threat.knowledge == "gradients" and not target.differentiable:
             raise InputError(

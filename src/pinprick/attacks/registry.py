@@ -8,6 +8,7 @@ from pinprick.attacks.base import Attack
 from pinprick.attacks.cma_es import PixelCMAES
 from pinprick.attacks.corner_search import CornerPixels
 from pinprick.attacks.few_pixel import FewPixels
+from pinprick.attacks.hard_label import HardLabelPixels
 from pinprick.attacks.min_pixels import FewestPixels
 from pinprick.attacks.one_pixel import OnePixel
 from pinprick.attacks.random_pixels import RandomPixels
@@ -24,6 +25,7 @@ ATTACKS: dict[str, Callable[..., Attack]] = {
     "min-pixels": FewestPixels,
     "sparse-rs": SparseRandomSearch,
     "sparse-evo": SparseEvolution,
+    "hard-label": HardLabelPixels,
     "corner-search": CornerPixels,
     "cma-es": PixelCMAES,
     "sweep": SweepPixels,

@@ -15,7 +15,7 @@ from pinprick.metrics.columns import floats, fooled, owners
 from pinprick.metrics.rates import Method
 from pinprick.metrics.spread import Spread, spread
 
-ATTACKS = ("min-pixels", "sparse-evo")
+ATTACKS = ("min-pixels", "sparse-evo", "hard-label")
 """The attacks whose outcomes hold the smallest number of pixels that they found."""
 POINTS = 200
 """Every number of pixels up to this many is a point of the curve; beyond, only those at which it rises."""

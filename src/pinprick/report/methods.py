@@ -133,6 +133,18 @@ def attacks_in_order(run: Measures) -> list[str]:
     return list(dict.fromkeys(row.row.attack for row in run.rows))
 
 
+_TOLD = {
+    "min-pixels": "The attack is min-pixels: it searches with one pixel, then with more and more, led by Gaussian "
+    "processes over positions and colours, until a set of pixels succeeds; then it leaves out pixels that are not "
+    "needed and searches with one fewer. The smallest set that it finds counts.",
+    "hard-label": "The attack is hard-label, which reads labels alone: random sets of pixels grow until one succeeds, "
+    "or it starts from an image of the target class; it leaves out what is not needed, and then guesses sets of one "
+    "pixel fewer by what stood in for others before. The smallest set that it finds counts.",
+    "random": "The attack is random search: positions and colours drawn independently, the first hit kept.",
+}
+"""Attacks that are described without their parameters."""
+
+
 def _described(name: str, parameters: dict[str, Any]) -> str:
     if name == "one-pixel":
         return (
@@ -148,20 +160,14 @@ def _described(name: str, parameters: dict[str, Any]) -> str:
             f"The attack is a sweep: every position of the image in {colours}, one pixel at a time, the places of the "
             "least margins first; further pixels are added greedily, by a sweep each."
         )
-    if name == "min-pixels":
-        return (
-            "The attack is min-pixels: it searches with one pixel, then with more and more, led by Gaussian processes "
-            "over positions and colours, until a set of pixels succeeds; then it leaves out pixels that are not needed "
-            "and searches with one fewer. The smallest set that it finds counts."
-        )
+    if name in _TOLD:
+        return _TOLD[name]
     if name == "sparse-evo":
         return (
             "The attack is SparseEvo (Vo, Abbasnejad and Ranasinghe, 2022), which reads labels alone: from an image "
             "that succeeds, noise or one of the target class, it takes back more and more pixels by a population of "
             f"{parameters['population']} masks. The smallest set of pixels that it finds counts."
         )
-    if name == "random":
-        return "The attack is random search: positions and colours drawn independently, the first hit kept."
     settings = ", ".join(f"{key} = {value}" for key, value in sorted(parameters.items()))
     return f"The attack is {name} ({settings})."
 
