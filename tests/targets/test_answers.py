@@ -174,6 +174,12 @@ def test_what_does_not_go_with_a_predictor(shape: Any, options: dict[str, Any], 
         as_target(Keras(shape), **options)
 
 
+def test_a_pipeline_of_transformers_is_told_how_to_go_in() -> None:
+    pipeline = SimpleNamespace(predict=lambda images: [], image_processor=object(), model=digits_net())
+    with pytest.raises(InputError, match=r"model: a pipeline of transformers\. Give its model by name, hf:OWNER/NAME"):
+        as_target(pipeline)
+
+
 def test_a_predictor_is_attacked_and_named_in_a_file(tmp_path: Path) -> None:
     result = attack(Keras(), digits("test"), limit=3, budget=60, baseline="none")
     assert (result.rows[0].n, result.rows[0].failed) == (3, 0)

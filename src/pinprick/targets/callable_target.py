@@ -77,8 +77,11 @@ def predictor_target(
 
     Raises
     ------
-    InputError : a normalisation, order or layout that there is not; an input that is no image.
+    InputError : a normalisation, order or layout that there is not; an input that is no image; a pipeline.
     """
+    if hasattr(model, "image_processor") and hasattr(model, "model"):
+        right = "Give its model by name, hf:OWNER/NAME: pictures in and words out leave no place for single pixels."
+        raise InputError(f"--model {name}" if name else "model", "a pipeline of transformers", right)
     shape = getattr(model, "input_shape", None)
     rows, size, found = _input(shape, name or type(model).__name__)
     pixels = ArrayPixels.of(normalize, order, found if layout == "auto" else layout)
