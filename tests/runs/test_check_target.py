@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
 from torch import nn
 
 import pinprick as pp
+from pinprick.data.digits import digits
 from pinprick.data.image_set import ImageSet
 from pinprick.errors import InputError
 from pinprick.runs.check_target import SHAPES, made_up
 from pinprick.targets.callable_target import CallableTarget
 from pinprick.targets.torch_target import TorchTarget
 from tests.conftest import digits_net, digits_target
+from tests.servers_http import V2, serving
 
 
 class Tail(nn.Module):
@@ -169,6 +172,19 @@ def test_of_a_function_it_is_said_what_to_do_inside(test_digits: ImageSet) -> No
     assert found.traps[0].advice == "Give the network values as --normalize 0..255 makes them, inside the function."
 
 
+def test_the_range_that_a_forest_was_fitted_on(test_digits: ImageSet) -> None:
+    train = digits("train")
+    rows = train.stack().reshape(len(train), -1) * (16 / 255)
+    forest = RandomForestClassifier(20, random_state=0).fit(rows, train.labels)
+    found = pp.check_target(forest, test_digits)
+    advice = {trap.name: trap.advice for trap in found.traps}
+    assert advice["normalisation"] == "Give --normalize 0..16."
+    right = pp.check_target(forest, test_digits, normalize="0..16")
+    assert right.accuracy is not None
+    assert right.accuracy.right > 400
+    assert "normalisation" not in names(right)
+
+
 def coloured(n: int = 120) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Noise whose brightest channel is the class."""
     draws = np.random.default_rng(0)
@@ -259,6 +275,17 @@ def test_a_remote_target_is_asked_little_by_default(test_digits: ImageSet) -> No
     assert found.asked <= 100
     assert found.outputs == "logits"
     assert names(found) == []
+
+
+@pytest.mark.parametrize(("server", "wanted"), [(V2(), []), (V2(datatype="UINT8"), [])])
+def test_a_model_behind_http(server: V2, wanted: list[str], test_digits: ImageSet) -> None:
+    with serving(server) as url:
+        found = pp.check_target(f"{url}/v2/models/digits", test_digits, retries=0)
+    assert names(found) == wanted
+    assert found.outputs == "logits"
+    assert found.asked <= 100
+    assert found.accuracy is not None
+    assert found.accuracy.right > 0.7 * found.accuracy.n
 
 
 @pytest.mark.parametrize("questions", [0, -5, 63])

@@ -201,8 +201,8 @@ def steadiness_traps(again: float, reordered: float | None, alone: float | None)
             Trap(
                 "random",
                 f"the same pass again gives other scores (by {again:.1g} of their size)",
-                "Turn off what draws at random: dropout, noise, random crops. Figures of a random model depend on its "
-                "draws.",
+                "Turn off what draws at random: dropout, noise, random crops. Where it belongs to the model, verdicts "
+                "go by several passes (--draws).",
             )
         ]
     traps = []

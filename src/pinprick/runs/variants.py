@@ -17,6 +17,8 @@ from pinprick.targets.base import Target
 Change = Callable[[torch.Tensor], torch.Tensor]
 Values = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and standard deviation, each a value a channel or one for all."""
+RANGES = ("0..255", "0..16")
+"""Tried beside all normalisations that have a name; the second is that of scikit-learn's digits."""
 SIZES = (32, 64, 96, 128, 224)
 LARGER = 7
 """Sizes that are tried are up to so many times that of the images."""
@@ -49,7 +51,7 @@ def variants(target: Target, shape: tuple[int, int, int]) -> Iterator[Variant]:
     own, order = _own(target)
     channels = shape[0]
     floats = target.local and not getattr(target, "whole_numbers", False)
-    for name in [None, *NORMALISATIONS, "0..255"] if floats else [None]:
+    for name in [None, *NORMALISATIONS, *RANGES] if floats else [None]:
         wanted = own if name is None else parse_normalisation(name)
         if len(wanted[0]) not in (1, channels) or (name is not None and _same(own, wanted)):
             continue
