@@ -189,7 +189,7 @@ def one(name: str, folder: Path, size: Size, wanted: dict[str, dict[str, Any]], 
     """Run with one fault, compare, and run again without it."""
     server = V2()
     # The unchanged images first: which are attacked depends on them.
-    quiet = 2 + -(-size.images // BATCH)
+    quiet = 1 + -(-size.images // BATCH)
     if name == "the model changes":
         server.classify = changing(quiet + 12)(server)
     elif name == "goes away":

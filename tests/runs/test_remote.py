@@ -75,7 +75,7 @@ def test_outcomes_are_those_of_the_model_itself(undisturbed: dict[str, dict[str,
     assert sum(counts.sent for counts in ledger.values()) == images_of(server)
     assert ledger["units"].asked == sum(result.table["asked"].to_pylist())
     assert ledger["units"].sent == sum(result.table["answered"].to_pylist())
-    assert ledger["unchanged"].asked == 64
+    assert 6 <= ledger["unchanged"].asked <= 12, "no more than will do"
     assert ledger["canary"].answered >= 2
     assert result.ledger is not None
     assert result.ledger["total"]["sent"] == images_of(server)
@@ -100,10 +100,10 @@ def test_a_random_baseline_runs_where_it_is_asked_for() -> None:
     result = run(spec, target=function, images=digits("test"))
     assert {row.attack for row in result.rows} == {"few-pixel"}
     assert result.ledger is not None
-    assert result.ledger["total"]["sent"] > 64
+    assert result.ledger["total"]["sent"] > 2 * 2
 
 
-@pytest.mark.parametrize("budget", [63, 65, 130, 200])
+@pytest.mark.parametrize("budget", [5, 7, 72, 140])
 def test_a_run_s_budget_holds_and_cuts_no_unit(
     budget: int, undisturbed: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -208,7 +208,7 @@ def test_a_process_that_is_killed_loses_nothing_that_was_answered(
         assert sent - images_of(server) <= 4 * 16
         assert counts["units"].cached > 0
         assert all(adds_up(each) for each in counts.values())
-        clean = 64 + 16
+        clean = 12 + 16
         fresh = server.requests[-1]
         assert images_of(server) - first < sum(row["asked"] for row in undisturbed.values()) + clean
         assert fresh[1] == 1, "a canary is the last"
@@ -287,7 +287,7 @@ def test_answers_may_be_kept_for_other_runs_and_are_forgotten_with_the_model(tmp
 def test_answers_are_kept_nowhere_where_none_is_said(tmp_path: Path) -> None:
     server = V2()
     with serving(server) as url:
-        remote(url, tmp_path / "run", limit=1, run_budget=64 + 70, answer_cache="none")
+        remote(url, tmp_path / "run", limit=1, run_budget=70, answer_cache="none")
         assert not (tmp_path / "run" / "answers").exists()
 
 

@@ -123,7 +123,8 @@ class _Run:
                 self.images,
                 wanted=self.spec.wanted(),
                 order=order,
-                rows_a_pass=self.rows,
+                # Each image of a remote model may cost: no more of them than will do, as far as is known.
+                rows_a_pass=self.rows if self.target.local else min(self.rows, self.spec.wanted()),
                 predicted=self.spec.labels == "predicted",
                 draws=self.draws,
             )
