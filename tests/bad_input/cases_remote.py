@@ -82,7 +82,7 @@ REMOTE = Section(
         Case("an error, always", TOML, around=served(always(Reply(403, b"who are you?")))),
         Case("an answer without the scores", TOML, around=served(always(Reply(content=b'{"result": [1, 2]}')))),
         Case("it is gone in the middle", TOML, around=served(goes_after(8, Reply(503)))),
-        Case("it is another model in the middle", TOML, around=served(goes_after(12, scores(1, 2, 3)))),
+        Case("it is another model in the middle", TOML, around=served(goes_after(8, scores(1, 2, 3)))),
     ),
 )
 

@@ -249,7 +249,7 @@ def test_ctrl_c_does_not_wait_for_an_endpoint_that_stalls(tmp_path: Path) -> Non
             end.set()
             process.kill()
     assert process.returncode == 130, said
-    assert "interrupted after 0 units; the same command continues" in said
+    assert re.search(r"interrupted after \d units; the same command continues", said)
     assert "Traceback" not in said
 
 
