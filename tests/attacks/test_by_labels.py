@@ -8,10 +8,12 @@ import torch
 
 from pinprick.attacks.base import Attack
 from pinprick.attacks.registry import ATTACKS, make_attack
+from pinprick.data.digits import digits
 from pinprick.errors import InputError
 from pinprick.goals import Goal
 from pinprick.metrics.minimum import ATTACKS as SHRINKING
 from pinprick.outcomes import Outcome
+from pinprick.targets.base import Target
 from pinprick.targets.callable_target import CallableTarget
 from pinprick.targets.outputs import settle
 from pinprick.verify import edited_image
@@ -156,3 +158,18 @@ def test_scores_that_are_to_be_labels_tell_the_foremost_class_and_nothing_else()
     assert set(np.unique(rows)) == {0.0, 1.0}
     assert rows.argmax(axis=1).tolist() == plain.scores(plain.images(images)).argmax(axis=1).tolist()
     assert turned.editing((1, 8, 8)) is None
+
+
+def test_our_own_needs_fewer_pixels_than_the_published_search_and_hardly_more_than_one_that_reads_scores() -> None:
+    scores, stack = digits_target(), digits("test").stack(range(16))
+    told = scores.scores(scores.images(stack)).argmax(axis=1)
+    by_labels = CallableTarget(lambda images: scores.raw(images).argmax(1), "labels", classes=10)
+
+    def fewest(name: str, target: Target, budget: int | None = None) -> list[int]:
+        found = make_attack(name)(target, stack, labels=told, pixels=30, budget=budget)
+        return [outcome.changed for outcome in found]
+
+    own, published = (fewest(name, by_labels, budget=600) for name in ("hard-label", "sparse-evo"))
+    assert all(one <= other for one, other in zip(own, published, strict=True))
+    assert sum(own) < 0.8 * sum(published)
+    assert sum(own) <= 1.15 * sum(fewest("min-pixels", scores))
