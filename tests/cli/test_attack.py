@@ -39,7 +39,8 @@ def test_json_is_one_object_on_stdout_and_everything_else_is_on_stderr(user: Pat
     done = pinprick("attack", "--model", "model.py:probabilities", *SMALL, "--pixels", "1,3", "--json", cwd=user)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert set(found) == {"images", "attacked", "clean_accuracy", "seconds", "rows"}
+    assert set(found) == {"images", "attacked", "clean_accuracy", "seconds", "stopped", "ledger", "rows"}
+    assert found["stopped"] is None
     assert [(row["attack"], row["pixels"]) for row in found["rows"]] == [
         ("few-pixel", 1),
         ("few-pixel", 3),
