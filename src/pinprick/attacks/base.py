@@ -92,7 +92,8 @@ class Attack(ABC):
 
         An engine is chosen for each of these numbers, and used for all numbers down to the one before.
         """
-        return (pixels,)
+        # Where candidates may have any number of pixels, none is near enough to its base image.
+        return () if self.strays else (pixels,)
 
     def within(self, budget: int | None) -> Attack:  # noqa: ARG002 (most attacks go on until there are no questions left)
         """The attack as it is run under a budget that was given, or under none."""

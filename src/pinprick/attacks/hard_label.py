@@ -45,8 +45,5 @@ class HardLabelPixels(Attack):
     def default_budget(self, shape: Shape | None = None, pixels: int = 1) -> int:  # noqa: ARG002
         return 3_000
 
-    def on_windows(self, pixels: int) -> tuple[int, ...]:  # noqa: ARG002 (candidates may have any number of pixels)
-        return ()
-
     def run(self, meter: Meter, units: Iterator[Unit]) -> Iterator[Candidate]:
         return search_units(HardLabel, meter, units, StopRule(), at_a_time=BATCH)

@@ -56,9 +56,6 @@ class SparseEvolution(Attack):
     def default_budget(self, shape: Shape | None = None, pixels: int = 1) -> int:  # noqa: ARG002
         return 10_000
 
-    def on_windows(self, pixels: int) -> tuple[int, ...]:  # noqa: ARG002 (candidates may have any number of pixels)
-        return ()
-
     def run(self, meter: Meter, units: Iterator[Unit]) -> Iterator[Candidate]:
         make = partial(
             SparseEvo,

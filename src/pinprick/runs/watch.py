@@ -117,7 +117,7 @@ class Watch:
         self.target.kept = kept
 
     def _same(self, canaries: list[tuple[NDArray[np.uint8], Scores]], known: dict[str, Scores]) -> bool:
-        """Whether images still score what they did, the ones scored in this session without being asked for."""
+        """Whether images still score what they did, the ones scored just now without being asked for again."""
         from pinprick.streams import image_digest
 
         for image, scores in canaries:

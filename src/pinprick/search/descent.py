@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pinprick.search.surrogate import Expected, Reals, Surrogate, Whole
+from pinprick.search.surrogate import Expected, Reals, Surrogate, Whole, lowest
 
 INNER = (16, 160)
 """Questions for one pixel of the set: between two looks at what is known, and at most."""
@@ -44,7 +44,6 @@ class Descent:
         self.surrogate = self.empty.fresh()
         self.asked = 0
         self.best: tuple[float, Whole] | None = None
-        self.last = np.zeros((0, 3), np.int64)
         entry = self.order[self.turn % len(self.order)]
         self.rest = np.delete(self.base, entry, axis=0)
         self.proposed = [self.base[entry]]
@@ -80,11 +79,8 @@ class Descent:
         for row, column, _ in self.rest.tolist():
             bound[row, column] = np.inf
         bound[tuple(np.stack(self.proposed).T)] = np.inf
-        flat = bound.ravel()
-        first = np.argpartition(flat, most - 1)[:most]
-        order = first[np.lexsort((first, flat[first]))]
-        order = order[np.isfinite(flat[order])]
-        found = np.stack(np.unravel_index(order, bound.shape), 1).astype(np.int64)
+        drawn = lowest(bound, most)
+        found: Whole = drawn[np.isfinite(bound[tuple(drawn.T)])]
         self.proposed += list(found)
         return found
 

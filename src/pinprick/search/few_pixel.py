@@ -11,7 +11,7 @@ from pinprick.edits import Edits
 from pinprick.search.base import ASK, Asked, Search
 from pinprick.search.colours import colour_numbers, colours_of, corners
 from pinprick.search.descent import Descent
-from pinprick.search.surrogate import Expected, Reals, Surrogate, Whole, one_thread
+from pinprick.search.surrogate import Expected, Reals, Surrogate, Whole, lowest, one_thread
 from pinprick.streams import generator
 
 BOLD = 1.0
@@ -377,12 +377,3 @@ def change_of(expected: Expected, entries: Whole) -> Reals:
     """What a set of changes ``(d, 3)`` is expected to add to each gap, ``(M,)``."""
     total: Reals = expected.change[:, entries[:, 0], entries[:, 1], entries[:, 2]].sum(axis=1)
     return total
-
-
-def lowest(bound: Reals, count: int) -> Whole:
-    """Where the ``count`` lowest values of ``bound (H, W, P)`` are, lowest first, ``(count, 3)``."""
-    flat = bound.ravel()
-    first = np.argpartition(flat, count - 1)[:count] if count < flat.size else np.arange(flat.size)
-    # Ties by place, so that the order does not hang on how the partition went.
-    order = first[np.lexsort((first, flat[first]))]
-    return np.stack(np.unravel_index(order, bound.shape), 1).astype(np.int64)

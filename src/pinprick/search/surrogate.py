@@ -353,3 +353,12 @@ class Surrogate:
         self.entries = entries[:0]
         self._extend(entries)
         self.entries = entries
+
+
+def lowest(bound: Reals, count: int) -> Whole:
+    """Where the ``count`` lowest values of ``bound (H, W, P)`` are, lowest first, ``(count, 3)``."""
+    flat = bound.ravel()
+    first = np.argpartition(flat, count - 1)[:count] if count < flat.size else np.arange(flat.size)
+    # Ties by place, so that the order does not hang on how the partition went.
+    order = first[np.lexsort((first, flat[first]))]
+    return np.stack(np.unravel_index(order, bound.shape), 1).astype(np.int64)

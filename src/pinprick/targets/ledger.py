@@ -33,7 +33,7 @@ class Counts:
     Parameters
     ----------
     asked : that scores were wanted of.
-    remembered : scored for the same unit before in this session.
+    remembered : scored for the same unit before, since the command was given.
     cached : answered from the answers on disk.
     answered : that the model gave usable scores for.
     failed : that were sent, and got no usable scores.
@@ -147,7 +147,7 @@ class Ledger:
     # The file.
 
     def keep(self, path: Path) -> None:
-        """From now on write to ``path``, on top of what an earlier session has left there.
+        """From now on write to ``path``, on top of what an earlier command has left there.
 
         What that one asked and never heard of is booked as lost.
 
