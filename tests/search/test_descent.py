@@ -8,7 +8,7 @@ import pytest
 from pinprick.edits import Edits
 from pinprick.search import few_pixel
 from pinprick.search.colours import corners
-from pinprick.search.descent import INNER, Descent
+from pinprick.search.descent import INNER, LEAST, Descent
 from pinprick.search.few_pixel import FewPixel
 from pinprick.search.surrogate import Surrogate, Whole
 
@@ -75,6 +75,21 @@ def test_each_pixel_gets_so_many_questions_at_most() -> None:
     assert len(asked) == 2
     assert max(asked.values()) <= INNER[1]
     assert (way.base == [[1, 1, 0], [4, 4, 3]]).all()
+
+
+def test_a_pixel_is_given_up_early_where_only_the_set_at_hand_is_expected_to_do_well() -> None:
+    base = np.array([[1, 1, 0], [4, 4, 3]])
+    values = 0.01 * landscape(5)
+    values[:, base[:, 0], base[:, 1], base[:, 2]] = -4.0
+    way = begun(values, base, seen=200)
+    # It is known of the set at hand that it is good: that is no reason to look on.
+    way.expected.change[:, base[:, 0], base[:, 1], base[:, 2]] = -4.0
+    asked = 0
+    while len(sets := way.candidates(64)):
+        asked += len(sets)
+        way.tell(sets, gaps_of(values, sets))
+    assert (way.base == base).all()
+    assert asked <= len(base) * (LEAST + INNER[0])
 
 
 def test_few_pixel_descends_where_it_is_stuck_and_says_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ be learnt; and the image that has them is computed once for all of these questio
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pinprick.search.surrogate import Expected, Reals, Surrogate, Whole, lowest
 
@@ -67,22 +68,29 @@ class Descent:
         if most <= 0:
             return np.zeros((0, 3), np.int64)
         prior = self.expected.change
+        done = self._done(prior.shape[1:])
         own = self.surrogate.expected(len(self.expected.classes))
         if own is None:
             bound = (prior - BOLD * self.expected.scale[:, None, None, None] * self.expected.spread).min(axis=0)
         else:
             total = own.level[:, None, None, None] + own.change + prior[own.classes]
             spread = own.scale[:, None, None, None] * own.spread
-            if self.asked >= LEAST and (total - CAUTION * spread).min() >= min(self.margin, self._least):
+            hopes = np.where(done, np.inf, (total - CAUTION * spread).min(axis=0))
+            if self.asked >= LEAST and hopes.min() >= min(self.margin, self._least):
                 return np.zeros((0, 3), np.int64)
             bound = (total - BOLD * spread).min(axis=0)
-        for row, column, _ in self.rest.tolist():
-            bound[row, column] = np.inf
-        bound[tuple(np.stack(self.proposed).T)] = np.inf
+        bound[done] = np.inf
         drawn = lowest(bound, most)
         found: Whole = drawn[np.isfinite(bound[tuple(drawn.T)])]
         self.proposed += list(found)
         return found
+
+    def _done(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """``(H, W, P)``: changes that were asked, and those at the pixels that stay."""
+        done = np.zeros(shape, bool)
+        done[self.rest[:, 0], self.rest[:, 1]] = True
+        done[tuple(np.stack(self.proposed).T)] = True
+        return done
 
     @property
     def _least(self) -> float:
