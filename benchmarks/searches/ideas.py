@@ -15,13 +15,14 @@ from typing import Any
 
 from benchmarks.searches.runs import Images, asked, common, kept, of, print_table, share, to_success
 
-from pinprick.search import few_pixel, surrogate
+from pinprick.search import descent, few_pixel, surrogate
 
 CHANGES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "as it comes": ("as-it-comes", {}, {}),
     "one class modelled, not three": ("one-class", {"CLASSES": 1}, {}),
     "no doubt: what is expected, not what is hoped for": ("no-doubt", {"BOLD": 0.0}, {}),
     "no exchanges in the best sets": ("no-exchanges", {"EXCHANGES": (0.0, 0.0)}, {}),
+    "no descent where it is stuck": ("no-descent", {"STALL": 1_000_000}, {}),
     "one base, not two": ("one-base", {"BASES": 1, "EXCHANGES": (1 / 2,)}, {}),
     "batches of 64 from the beginning": ("large-batches", {"BATCHES": (64, 64)}, {}),
     "never gives up": ("to-the-end", {}, {"give_up": False}),
@@ -30,21 +31,23 @@ CHANGES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 
 @contextlib.contextmanager
 def changed(constants: dict[str, Any]) -> Iterator[None]:
-    """The search with other constants, those of the surrogate among them."""
-    homes = {name: few_pixel if hasattr(few_pixel, name) else surrogate for name in constants}
-    old = {name: getattr(homes[name], name) for name in constants}
+    """The search with other constants, wherever a part of it has one of that name."""
+    homes = [
+        (module, name) for name in constants for module in (few_pixel, descent, surrogate) if hasattr(module, name)
+    ]
+    old = [getattr(module, name) for module, name in homes]
     try:
-        for name, value in constants.items():
-            setattr(homes[name], name, value)
+        for module, name in homes:
+            setattr(module, name, constants[name])
         yield
     finally:
-        for name, value in old.items():
-            setattr(homes[name], name, value)
+        for (module, name), value in zip(homes, old, strict=True):
+            setattr(module, name, value)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    common(parser, models=("resnet32-cifar10",), pixels=(1, 3))
+    common(parser, models=("resnet32-cifar10",), pixels=(1, 3, 5))
     parser.add_argument("--changes", nargs="*", default=[short for short, _, _ in CHANGES.values()])
     given = parser.parse_args()
     images, pixels = Images(given.data, given.images, given.out), tuple(given.pixels)
