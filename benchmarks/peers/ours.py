@@ -18,6 +18,7 @@ from pinprick.goals import Goal, Scores
 from pinprick.outcomes import Candidate
 from pinprick.streams import image_digest
 from pinprick.targets.base import Target
+from pinprick.targets.editing import Editing
 from pinprick.targets.meter import Meter
 from pinprick.targets.passes import default_rows
 from pinprick.targets.torch_target import TorchTarget
@@ -53,7 +54,9 @@ class Ours:
         self.name, self.setting, self.made = name, setting, attack
         self.target = CountedTarget(setting.target)
         self.pass_rows = default_rows(self.target)
-        self.how, self.rates = f"{setting.target.engine}, batch {self.pass_rows}", ""
+        self.levels = attack.on_windows(setting.pixels)
+        self.editing, windows = _editing(setting, self.levels)
+        self.how, self.rates = f"{setting.target.engine}, batch {self.pass_rows}{windows}", ""
         self.budget = attack.default_budget(setting.shape, setting.pixels)
 
     def attack(self, image: NDArray[np.uint8], label: int, seed: str) -> Answer:
@@ -64,9 +67,10 @@ class Ours:
         """All images together; what came of each, in their order."""
         units = [self._unit(number, *each) for number, each in enumerate(images)]
         self.target.rows = 0
-        found = list(self.made.run(Meter(self.target, self.budget, self.pass_rows), iter(units)))
-        # Padding belongs to none of them: it is shared out evenly.
-        padding = (self.target.rows - sum(one.answered for one in found)) / len(units)
+        meter = Meter(self.target, self.budget, self.pass_rows, editing=self.editing, levels=self.levels)
+        found = list(self.made.run(meter, iter(units)))
+        # Padding belongs to none of them: it is shared out evenly. Rows on windows are not among the target's.
+        padding = max(0.0, self.target.rows - sum(one.answered for one in found)) / len(units)
         ordered = sorted(found, key=lambda one: int(one.unit.image_name))
         return [self._answer(one, one.answered + round(padding)) for one in ordered]
 
@@ -94,6 +98,18 @@ class Ours:
         """Scores of the image itself, which only the record of a run needs."""
         scores: Scores = self.setting.target.scores(self.setting.target.images(image[None]))[0]
         return scores
+
+
+def _editing(setting: Setting, levels: tuple[int, ...]) -> tuple[Editing | None, str]:
+    """Scoring on windows as a run chooses it for each of ``levels``, and in words for which it was taken."""
+    editing = setting.target.editing(setting.shape)
+    if editing is None:
+        return None, ""
+    for pixels in levels:
+        if pixels not in editing.choices:
+            editing.choose(pixels, "auto", setting.sample[:2], against=setting.target.gain)
+    used = [str(pixels) for pixels in levels if editing.used_for(pixels)]
+    return editing, f"; on windows for {' and '.join(used)} pixels" if used else ""
 
 
 def one_pixel(setting: Setting) -> Adapter:

@@ -95,7 +95,7 @@ def _check_stored(spec: Spec, stored: dict[str, bool]) -> None:
 def _key(target: Target, shape: tuple[int, int, int], pixels: int) -> str:
     """What a choice holds for: this network, images of this shape, this number of pixels, this machine."""
     identity: dict[str, Any] = {name: value for name, value in target.identity().items() if name != "engine"}
-    text = json.dumps([identity, shape, pixels, machine(), versions()], sort_keys=True)
+    text = json.dumps([identity, shape, pixels, machine(), versions() | target.versions()], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

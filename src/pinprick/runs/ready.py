@@ -11,6 +11,7 @@ from pinprick.errors import InputError
 from pinprick.runs.clean import check_shape
 from pinprick.runs.result import Listener
 from pinprick.runs.spec import Spec
+from pinprick.runs.store import read_manifest
 from pinprick.targets.base import Precision, Target
 from pinprick.targets.class_names import matched
 from pinprick.targets.loading import load_target
@@ -65,6 +66,17 @@ def told_for(spec: Spec, target: Target, listener: Listener) -> Spec:
         return spec
     listener.say("note: no random search beside, as questions to a remote model may cost; --baseline random adds it")
     return spec.model_copy(update={"baseline": "none"})
+
+
+def as_begun(spec: Spec, target: Target) -> None:
+    """Let the target compute as it did when the run in the spec's folder was begun, if there is one.
+
+    Raises
+    ------
+    InputError : the folder's manifest cannot be read.
+    """
+    stored = None if spec.out is None or not spec.out.is_dir() else read_manifest(spec.out)
+    target.keep_to(None if stored is None else str(stored["passes"].get("engine", "")))
 
 
 def ready(

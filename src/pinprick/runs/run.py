@@ -24,7 +24,7 @@ from pinprick.runs.draws import settle_draws
 from pinprick.runs.engines import settle_engines
 from pinprick.runs.manifest import check_same, make_manifest, run_id
 from pinprick.runs.plan import PlannedUnit, plan
-from pinprick.runs.ready import load_spec_target, ready, settled_images, told_for
+from pinprick.runs.ready import as_begun, load_spec_target, ready, settled_images, told_for
 from pinprick.runs.result import Listener, RunResult
 from pinprick.runs.same_model import SIMILAR, check_clean, merged, read_clean, write_clean
 from pinprick.runs.spec import Spec
@@ -73,6 +73,7 @@ def run(
     images = settled_images(spec, target, images, listener)
     order = image_order(images, spec.seed, shuffled=spec.first is None)
     spec.check_shape(*images.image(int(order[0])).shape)
+    as_begun(spec, target)
     ready(target, images, order[:64].tolist(), listener, spec.precision)
     for attack in spec.attacks():
         attack.check_target(target)

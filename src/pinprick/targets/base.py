@@ -130,6 +130,9 @@ class Target(ABC):
     def prepare(self, images: torch.Tensor) -> None:  # noqa: B027 (optional)
         """Called once before a run with images as they will come, to choose the fastest way."""
 
+    def keep_to(self, engine: str | None) -> None:  # noqa: B027 (optional)
+        """Choose the way that a run was begun with at each :meth:`prepare` from now on, if it can; None: any."""
+
     def search_in(self, precision: Precision) -> None:
         """Score candidates in this precision from the next :meth:`prepare` on.
 

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import fx, nn
 
 from pinprick.errors import InputError, one_line
 from pinprick.models.preprocessing import Preprocess
 from pinprick.models.weights import weights_digest
 from pinprick.targets.base import Outputs, Precision, Target
-from pinprick.targets.editing import Editing
+from pinprick.targets.editing import SMALL, Editing
+from pinprick.targets.runtime import ROWS, RuntimeCopy, multiplications
 
+_RUNTIME = "onnxruntime"
 _NEAR = 0.1
 """The same of low precision, in which candidates are scored but nothing is decided."""
 _AGREE = 1e-3
@@ -28,8 +30,8 @@ class TorchTarget(Target):
     """Any ``torch.nn.Module`` from images to ``(N, K)`` scores.
 
     The module is put into evaluation mode and moved to ``device``, and is otherwise left as it is. Searches run on a
-    copy with batch norm folded and channels last where that can be traced and agrees with the module; verdicts come
-    from the module itself.
+    copy with batch norm folded where that can be traced and agrees with the module: on the processor in onnxruntime
+    where that and onnx are installed, else with channels last. Verdicts come from the module itself.
 
     Parameters
     ----------
@@ -71,10 +73,13 @@ class TorchTarget(Target):
         self.preprocess = None if preprocess is None else copy.deepcopy(preprocess).to(self.device, self.dtype)
         self.engine = "dense"
         self._fast: nn.Module | None = None
+        self._runtime: RuntimeCopy | None = None
+        self._in_runtime: bool | None = None
+        """Whether a run was begun in onnxruntime; None where none was begun."""
         self._channels_last = self._lower = False
         self._precision: Precision = "fp32"
         self.gain = 1.0
-        """How many times faster candidates are scored in low precision than in single, 1 where they are not."""
+        """How many times faster candidates are scored than by torch in single precision."""
         self._editing: dict[tuple[int, int, int], Editing] = {}
 
     def images(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
@@ -90,6 +95,8 @@ class TorchTarget(Target):
         if self._fast is None:
             return self.module(self._normalised(images))
         images = self._normalised(images)
+        if self._runtime is not None:
+            return self._runtime(images)
         if self._channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         if self._lower:
@@ -105,21 +112,54 @@ class TorchTarget(Target):
             super().search_in(precision)
         self._precision = precision
 
+    def keep_to(self, engine: str | None) -> None:
+        self._in_runtime = None if engine is None else _RUNTIME in engine
+
     def prepare(self, images: torch.Tensor) -> None:
-        """Choose between the module as it is and a folded, channels-last copy; keeps whatever agrees.
+        """Choose between the module as it is and faster copies; keeps whatever agrees.
 
         Raises
         ------
         InputError : low precision was asked for (:meth:`search_in`), and the module does not work in it.
         """
-        self._lower, self.gain = False, 1.0
+        self._lower, self.gain, self._runtime = False, 1.0, None
         self._prepare(images)
+        if self._fast is not None and self._in_runtime is not False:
+            self._go_into_runtime(images)
         if self._precision == "bf16":
             self._go_lower(images)
 
+    @torch.inference_mode()
+    def _go_into_runtime(self, images: torch.Tensor) -> None:
+        """Compute whole images in onnxruntime, if it can, agrees, and gives an image the same bits in any place.
+
+        Only what torch.fx has traced: of other modules the exporter would write down what they did with one example.
+        """
+        images = images[:ROWS]
+        traced, normalised = self._fast, self._normalised(images)
+        if not isinstance(traced, fx.GraphModule) or self.device.type != "cpu" or normalised.dtype != torch.float32:
+            return
+        if multiplications(self.module, normalised[:1]) < SMALL:
+            return
+        exact, before = self.raw(images), self._timed(images)
+        try:
+            self._runtime = RuntimeCopy(copy.deepcopy(traced).to(memory_format=torch.contiguous_format), normalised)  # type: ignore[call-overload]
+            answer = self.fast(images)
+            turned = torch.arange(len(images)).flip(0)
+            steady = torch.equal(self.fast(images[turned]), answer[turned])
+            near = float((answer - exact).abs().max()) <= _AGREE * max(1.0, float(exact.abs().max()))
+        except Exception:
+            # Not installed, or a network that it does not know: torch goes on computing it.
+            self._runtime = None
+            return
+        if not (steady and near):
+            self._runtime = None
+            return
+        self.engine, self.gain = f"dense, batch norm folded, {_RUNTIME}", before / self._timed(images)
+
     def _go_lower(self, images: torch.Tensor) -> None:
         """Score candidates in bf16, by a copy of what they were scored by."""
-        exact, before = self.fast(images), self._timed(images)
+        exact, before, self._runtime = self.fast(images), self._timed(images), None
         what = f"--precision {self._precision}"
         try:
             self._fast = copy.deepcopy(self._fast or self.module).to(torch.bfloat16)
@@ -130,8 +170,8 @@ class TorchTarget(Target):
             raise InputError(what, f"{self.name} does not work in it ({one_line(error)})", "Leave it out.") from error
         if not apart <= _NEAR:
             raise InputError(what, f"scores of {self.name} differ by {apart:.2g} of their size", "Leave it out.")
-        self.engine += ", candidates in bf16"
-        self.gain = before / self._timed(images)
+        self.engine = self.engine.replace(_RUNTIME, "channels last") + ", candidates in bf16"
+        self.gain *= before / self._timed(images)
 
     def _timed(self, images: torch.Tensor) -> float:
         """Seconds of a pass, the least of three."""
@@ -176,6 +216,9 @@ class TorchTarget(Target):
             module = self.module if self.preprocess is None else nn.Sequential(self.preprocess, self.module)
             self._editing[shape] = Editing(module.eval(), shape)
         return self._editing[shape]
+
+    def versions(self) -> dict[str, str]:
+        return {} if self._runtime is None else {_RUNTIME: self._runtime.version}
 
     def identity(self) -> dict[str, Any]:
         lower = {} if self._precision == "fp32" else {"precision": self._precision}
