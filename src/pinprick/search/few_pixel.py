@@ -11,6 +11,7 @@ from pinprick.edits import Edits
 from pinprick.search.base import ASK, Asked, Search
 from pinprick.search.colours import colour_numbers, colours_of, corners
 from pinprick.search.descent import Descent
+from pinprick.search.leads import beside_leads
 from pinprick.search.surrogate import Expected, Reals, Surrogate, Whole, lowest, one_thread
 from pinprick.streams import generator
 
@@ -18,8 +19,10 @@ BOLD = 1.0
 """Standard deviations added to what a change is expected to do: how much asking where nothing is known is worth."""
 CAUTION = 3.0
 """Standard deviations beyond which nothing more is hoped for, where the search may give up."""
-FIRST = 320
+FIRST = 240
 """Questions of one pixel before the search may give up."""
+LEADS = (4, 150)
+"""Of one pixel, where nothing more is hoped for: leads that are followed at a time, and questions for that in all."""
 PATIENCE = (800, 0.5)
 """Questions of several pixels without progress after which it may: this many, or this share of all so far if more."""
 STALL = 200
@@ -65,12 +68,15 @@ class _Place:
     """Questions asked when the last descent ended."""
     own: int = 0
     """How many of the queue are the descent's."""
+    followed: int = 0
+    """Questions for leads."""
 
 
 class FewPixel(Search):
     """Probes on a lattice in black and white, then batches of the most promising changes by a surrogate's lower bound.
 
-    For one pixel a batch is the changes with the lowest bounds. For more it holds the best sets so far with one pixel
+    For one pixel a batch is the changes with the lowest bounds; once these leave no hope, what lies beside the best of
+    those asked is asked as well. For more it holds the best sets so far with one pixel
     exchanged or coloured anew, the sets of the lowest bounds, and sets put together from randomly disturbed ones. All
     colours are corners of the colour cube: there the changes are largest.
 
@@ -244,9 +250,9 @@ class FewPixel(Search):
                 return
         if self.pixels == 1:
             bound = (expected.level[:, None, None, None] + expected.change).min(axis=0)
-            if self.give_up and site.asked >= FIRST:
+            if site.asked >= FIRST and site.best[0][0] > 0:
                 possible = np.where(expected.spread > 0, bound - CAUTION * expected.scale.mean() * expected.spread, 0)
-                if possible.min() >= 0 and site.best[0][0] > 0:
+                if possible.min() >= 0 and (self._follow(site) or self.give_up):
                     return
             bound -= BOLD * expected.scale.mean() * expected.spread
             # As many as must hold a batch of new ones; none is left once every change was tried.
@@ -257,6 +263,20 @@ class FewPixel(Search):
         for _ in range(TRIES):
             if not site.queue:
                 site.queue = self._fresh(site, self._anything(site, draws, batch), batch)
+
+    def _follow(self, site: _Place) -> bool:
+        """Fill the queue with what lies beside the best leads; False where enough was asked for that."""
+        leads, most = LEADS
+        if site.followed >= most:
+            return False
+        known = site.surrogate
+        found = beside_leads(
+            known.entries[:, 0], known.gaps.min(axis=1), self.shape[1:], self.length, leads,
+            lambda candidates: self._fresh(site, candidates, None),
+        )  # fmt: skip
+        site.queue = found
+        site.followed += len(found)
+        return bool(found)
 
     def _descend(self, site: _Place, descent: Descent, batch: int) -> bool:
         """Fill the queue by a descent; False once it is over."""
