@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
+import socketserver
 import ssl
 import threading
 import time
@@ -222,3 +224,27 @@ def tensor_reply(rows: NDArray[Any], name: str = "scores", *, binary: bool = Fal
 
 def _json(value: object, status: int = 200) -> Reply:
     return Reply(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+
+@contextlib.contextmanager
+def talking(say: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Serve whatever bytes ``say`` sends, HTTP or not, once a request has begun to come; gives the address."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                self.request.recv(2**16)
+                say(self.request)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        block_on_close = False
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -27,8 +27,11 @@ from pinprick.runs.run import run
 from pinprick.runs.spec import make_spec
 from pinprick.runs.store import read_outcomes
 from pinprick.targets.callable_target import CallableTarget
+from pinprick.targets.calls import Calls
 from pinprick.targets.ledger import read_ledger
+from pinprick.targets.loading import load_target
 from pinprick.targets.remote import wire
+from pinprick.targets.remote.target import HttpTarget
 from tests.chaos import adds_up, comparable
 from tests.conftest import digits_net, digits_target
 from tests.servers_http import V2, Reply, digits_scores, serving
@@ -90,6 +93,64 @@ def test_outcomes_are_those_of_the_model_itself(undisturbed: dict[str, dict[str,
     page = write_report(tmp_path / "run").path.read_text()
     assert "What was asked of the model" in page
     assert f'<td class="n">{result.ledger["canary"]["asked"]}</td>' in page
+
+
+def test_a_target_that_is_used_again_is_counted_anew(undisturbed: dict[str, dict[str, Any]], tmp_path: Path) -> None:
+    """A folder's ledger and a run's budget are about that run, whatever else its target was asked."""
+    server = V2()
+    with serving(server) as url:
+        target = load_target(f"{url}/v2/models/digits", outputs="logits", calls=Calls(timeout=10, retries=0))
+        target.answers(digits("test").stack([0, 1]), 2, fresh=True)
+        before = images_of(server)
+        first = run(make_spec(fields(url, tmp_path / "a", limit=2)), target=target)
+        once = images_of(server) - before
+        again = run(make_spec(fields(url, tmp_path / "b", limit=2, run_budget=2 * 60 + 2 + 20)), target=target)
+        assert again.stopped is None
+        assert first.ledger == again.ledger
+        assert first.ledger is not None
+        assert first.ledger["total"]["sent"] == once
+        run(make_spec(fields(url, tmp_path / "b")), target=target)
+        assert sum(each.sent for each in read_ledger(tmp_path / "b" / "ledger.jsonl").values()) == (
+            images_of(server) - before - once
+        )
+        assert all(adds_up(each) for each in read_ledger(tmp_path / "b" / "ledger.jsonl").values())
+        assert comparable(read_outcomes(tmp_path / "b")) == undisturbed
+        assert isinstance(target, HttpTarget)
+        assert target.ledger.total().sent == 2, "its own again, with what it was asked by itself"
+
+
+def test_a_run_that_is_interrupted_in_a_session_that_goes_on_sends_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a notebook: what waits to be sent again would otherwise go on, and be booked nowhere."""
+    monkeypatch.setattr(wire, "FIRST_PAUSE", 0.4)
+    server, reached = V2(), threading.Event()
+
+    def fault(number: int, images: Any) -> Reply | None:
+        if number <= 6:
+            return None
+        reached.set()
+        return Reply(503, b"busy")
+
+    server.fault = fault
+
+    def interrupt() -> None:
+        assert reached.wait(60)
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with serving(server) as url:
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            remote(url, tmp_path / "run", retries=20)
+        thread.join()
+        sent = images_of(server)
+        time.sleep(1)
+        assert images_of(server) == sent
+    counts = read_ledger(tmp_path / "run" / "ledger.jsonl")
+    assert sum(each.sent for each in counts.values()) == sent
+    assert all(adds_up(each) for each in counts.values())
 
 
 def test_a_random_baseline_runs_where_it_is_asked_for() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,41 @@ def test_no_more_is_sent_than_the_budget_holds(budget: int, requests: list[int])
             assert fits
     assert ledger.sent <= budget
     assert ledger.left == budget - ledger.sent
+
+
+def test_a_disk_that_is_full_for_a_while_leaves_no_part_of_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write may take a part of what it is given, and only the next one fails."""
+    path, ledger = tmp_path / "ledger.jsonl", Ledger()
+    ledger.keep(path)
+    ledger.note(asked=3)
+    write, room = os.write, [5]
+
+    def written(file: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        part = write(file, data[: room[0]])
+        room[0] -= part
+        return part
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pinprick.targets.ledger.os.write", written)
+        with pytest.raises(InputError, match="No space left"):
+            ledger.sending(3, again=False)
+    assert ledger.sent == 0
+    ledger.sending(2, again=False)
+    ledger.close()
+    assert read_ledger(path)["units"] == Counts(asked=3, lost=3, sent=2, requests=1)
+
+
+def test_nothing_is_sent_for_a_ledger_that_is_closed(tmp_path: Path) -> None:
+    ledger = Ledger()
+    ledger.keep(tmp_path / "ledger.jsonl")
+    ledger.close()
+    with pytest.raises(HaltError, match="ended"):
+        ledger.sending(1, again=False)
+    assert ledger.sent == 0
 
 
 @pytest.mark.parametrize(

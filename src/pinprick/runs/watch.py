@@ -61,17 +61,13 @@ class Watch:
         self._canaries: list[tuple[NDArray[np.uint8], Scores]] = []
         self._sent = 0
         self._held: list[Outcome] = []
-        if target.ledger is None and (spec.run_budget is not None or not target.local):
-            target.ledger = Ledger()
-        if target.ledger is not None:
-            target.ledger.budget = spec.run_budget
-            if out is not None:
-                target.ledger.keep(out / FILE)
-
-    @property
-    def ledger(self) -> Ledger | None:
-        """The target's."""
-        return self.target.ledger
+        counts = spec.run_budget is not None or not target.local
+        self.ledger = Ledger(spec.run_budget) if counts else None
+        """Of this session alone, and of the run's folder: what the target was asked elsewhere is not in it."""
+        if self.ledger is not None and out is not None:
+            self.ledger.keep(out / FILE)
+        self._own = target.ledger
+        target.ledger = self.ledger
 
     def begin(self, clean: CleanPass) -> None:
         """Choose canaries among the images that were just scored, and see by how much the first one varies.
@@ -216,3 +212,4 @@ class Watch:
                 kept.close()
         if self.ledger is not None:
             self.ledger.close()
+        self.target.ledger = self._own

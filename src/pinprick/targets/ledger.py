@@ -78,6 +78,7 @@ class Ledger:
 
     def __init__(self, budget: int | None = None) -> None:
         self.budget = budget
+        self.closed = False
         self.counts: dict[Purpose, Counts] = {purpose: Counts() for purpose in PURPOSES}
         self._purpose: Purpose = "units"
         self._lock = threading.Lock()
@@ -104,9 +105,11 @@ class Ledger:
 
         Raises
         ------
-        HaltError : the budget does not hold them; nothing is counted then.
+        HaltError : the budget does not hold them, or the ledger is closed; nothing is counted then.
         """
         with self._lock:
+            if self.closed:
+                raise HaltError("the run has ended")
             if self.budget is not None and self.sent + images > self.budget:
                 raise HaltError(
                     f"--run-budget {self.budget}: {self.sent} images were sent, and {images} more are due. "
@@ -141,7 +144,7 @@ class Ledger:
         if self._file is not None:
             line = json.dumps({"for": self._purpose} | more) + "\n"
             with writing(self._path):
-                os.write(self._file, line.encode())
+                self._append(self._file, line.encode())
         self.counts[self._purpose].add(**more)
 
     # The file.
@@ -169,9 +172,22 @@ class Ledger:
                 part.replace(path)
                 self._file = os.open(path, os.O_WRONLY | os.O_APPEND)
 
+    @staticmethod
+    def _append(file: int, line: bytes) -> None:
+        """Write all of a line or, where the disk is full, nothing: what comes after a part of one could not be read."""
+        end = os.fstat(file).st_size
+        try:
+            while line:
+                line = line[os.write(file, line) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(file, end)
+            raise
+
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file. Nothing more is sent."""
         with self._lock:
+            self.closed = True
             if self._file is not None:
                 os.close(self._file)
                 self._file = None

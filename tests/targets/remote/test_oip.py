@@ -229,6 +229,42 @@ def test_any_scores_come_out_as_they_went_in(rows: NDArray[np.float32], binary: 
     assert np.array_equal(codec.read(reply.content, reply.headers, 3), rows)
 
 
+@pytest.mark.parametrize("length", ["\u00b2", "9" * 5000, "-3", "+3", "3 ", "1_0", ""])
+def test_a_length_that_is_no_number_is_told(length: str) -> None:
+    reply = tensor_reply(np.ones((2, 4), np.float32))
+    codec = OipCodec("http://x", "x", "scores", "FP32", NUMBERS, 4, "json")
+    headers = {"Inference-Header-Content-Length": length}
+    if not length:
+        assert codec.read(reply.content, headers, 2).shape == (2, 4)
+        return
+    with pytest.raises(Fault, match="cut off"):
+        codec.read(reply.content, headers, 2)
+
+
+@pytest.mark.parametrize("first", ["scores", "other"])
+def test_of_two_outputs_of_one_name_none_is_taken(first: str) -> None:
+    entries = [
+        json.loads(tensor_reply(np.full((2, 4), value, np.float32), name).content)["outputs"][0]
+        for name, value in ((first, 1), ("scores", 2))
+    ]
+    codec = OipCodec("http://x", "x", "scores", "FP32", NUMBERS, 4, "json")
+    content = json.dumps({"outputs": entries}).encode()
+    if first == "other":
+        assert (codec.read(content, {}, 2) == 2).all(), "the order does not matter"
+        return
+    with pytest.raises(Fault, match="more than one output 'scores'"):
+        codec.read(content, {}, 2)
+
+
+def test_a_server_that_gives_the_secret_back_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of inputs and of the platform go into manifests and messages."""
+    monkeypatch.setenv("PINPRICK_TEST_TOKEN", "s3cret-token")
+    for inputs in ([image_input([-1, 3, 9, 9], name="Bearer s3cret-token")], [{"name": "s3cret-token"}]):
+        with serving(metadata(inputs, [])) as url, pytest.raises(InputError, match="hold the secret") as error:
+            http_target(f"{url}/v2/models/m", calls=Calls(timeout=5, retries=0, auth_env="PINPRICK_TEST_TOKEN"))
+        assert "s3cret" not in str(error.value)
+
+
 @given(data=st.data(), binary=st.booleans())
 def test_damaged_answers_are_no_answers_or_whole_ones(data: st.DataObject, binary: bool) -> None:
     rows = np.arange(12, dtype=np.float32).reshape(3, 4)

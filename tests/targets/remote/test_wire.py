@@ -6,6 +6,7 @@ import copy
 import email.utils
 import pickle
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
@@ -13,8 +14,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pinprick.errors import HaltError, InputError
 from pinprick.targets.calls import Calls
@@ -22,7 +26,7 @@ from pinprick.targets.ledger import Ledger
 from pinprick.targets.remote import wire as wires
 from pinprick.targets.remote.secret import Secret
 from pinprick.targets.remote.wire import Fault, Request, Wire
-from tests.servers_http import Reply, serving
+from tests.servers_http import Reply, serving, talking
 
 SECRET = "s3cret/token+of<mine>"
 
@@ -88,6 +92,7 @@ def test_pauses_double_and_are_shortened_by_up_to_a_half(monkeypatch: pytest.Mon
         ("soon", 0, 1),
         ("-3", 0, 1),
         ("9" * 5000, None, None),
+        ("\u00b2", 0, 1),
         ("601", None, None),
     ],
 )
@@ -151,6 +156,32 @@ def test_an_answer_that_drips_is_not_waited_for() -> None:
     assert time.monotonic() - started < 15
 
 
+HEAD = b"HTTP/1.1 200 OK\r\n"
+ENDLESS = {
+    "head": (HEAD, b"X-More: x\r\n"),
+    "heads": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;", b"more"),
+    "chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_an_answer_that_goes_on_coming_is_given_up(kind: str) -> None:
+    end, (first, more) = threading.Event(), ENDLESS[kind]
+
+    def say(connection: socket.socket) -> None:
+        connection.sendall(first)
+        while not end.wait(0.02):
+            connection.sendall(more)
+
+    with talking(say) as url:
+        try:
+            with pytest.raises(Fault, match=r"no whole answer within 0.2 s \(2 tries\)"):
+                make(Calls(timeout=0.2, retries=1)).ask(Request("POST", url, b"x"), text)
+        finally:
+            end.set()
+
+
 def test_an_answer_of_any_size_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wires, "LARGEST_ANSWER", 2**20)
     answer, _ = answering(Reply(200, b"a" * (2**20 + 1)))
@@ -196,6 +227,43 @@ def test_redirects_to_another_host_or_port_or_scheme_are_not_followed() -> None:
     assert strange == []
 
 
+@pytest.mark.parametrize("there", ["http://127.0.0.1:99999/x", "http://[::1/x", "mailto:x", "//", "http://a..b/x"])
+def test_redirects_to_what_is_no_address_are_told(there: str) -> None:
+    answer, _ = answering(Reply(307, b"", {"Location": there}))
+    with serving(answer) as url, pytest.raises(Fault, match=r"redirect|no answer"):
+        make(Calls(retries=0)).ask(Request("GET", url), text)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 300])
+def test_hosts_that_no_one_can_have_are_told(host: str) -> None:
+    with pytest.raises(Fault, match="no answer"):
+        make(Calls(retries=0)).ask(Request("GET", f"http://{host}/"), text)
+
+
+def test_what_a_server_says_cannot_steer_a_terminal_and_is_not_shown_at_any_length() -> None:
+    def say(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 500 \x1b[2J" + b"x" * 5000 + b"\r\nContent-Length: 0\r\n\r\n")
+
+    with talking(say) as url, pytest.raises(Fault) as error:
+        make(Calls(retries=0)).ask(Request("GET", url), text)
+    said = str(error.value)
+    assert said.startswith(r"HTTP 500 \x1b[2Jxxx")
+    assert said.isprintable()
+    assert len(said) < 1100
+
+
+def test_nothing_is_sent_once_it_is_to_stop() -> None:
+    stop = threading.Event()
+    answer, seen = answering(Reply(503, b"busy"))
+    with serving(answer) as url:
+        with pytest.raises(Fault, match="busy"):
+            make(Calls(retries=50)).ask(Request("GET", url), text, stop=stop, on_send=stop.set)
+        assert len(seen) == 1
+        with pytest.raises(HaltError, match="ended"):
+            make().ask(Request("GET", url), text, stop=stop)
+        assert len(seen) == 1
+
+
 def test_redirects_in_a_circle_end() -> None:
     answer, seen = answering(Reply(307, b"", {"Location": "/"}))
     with serving(answer) as url, pytest.raises(Fault, match="more than 5 redirects"):
@@ -231,6 +299,21 @@ def test_a_secret_is_in_no_text(caplog: pytest.LogCaptureFixture) -> None:
     for store in (pickle.dumps, copy.deepcopy):
         with pytest.raises(TypeError, match="not stored"):
             store(secret)
+
+
+@given(st.data())
+def test_no_long_part_of_a_secret_is_shown(data: st.DataObject) -> None:
+    letters = st.sampled_from('ab/+<"&% ')
+    value = data.draw(st.text(letters, min_size=1, max_size=40).map(str.strip).filter(bool))
+    with mock.patch.dict("os.environ", {"PINPRICK_TEST_TOKEN": value}):
+        secret = Secret("PINPRICK_TEST_TOKEN")
+    around = st.text("xyz. ", max_size=12)
+    said = repr(data.draw(around) + value + data.draw(around))
+    shown = secret.hidden(said[: data.draw(st.integers(0, len(said)))])
+    assert value not in shown
+    for start in range(len(value) - 7):
+        assert value[start : start + 8] not in shown
+    assert secret.hidden("harmless.xyz") == "harmless.xyz".replace(value, "[hidden]")
 
 
 @pytest.mark.parametrize("value", ["", "  ", "two\nlines", "ümlaut"])

@@ -56,11 +56,14 @@ class KeptAnswers:
 
     @contextlib.contextmanager
     def _sound(self) -> Iterator[None]:
+        right = "Move it away: answers are asked for anew then."
         try:
             yield
         except sqlite3.Error as error:
-            right = "Move it away: answers are asked for anew then."
             raise InputError(f"kept answers {self.path}", f"cannot be used ({error})", right) from None
+        except (ValueError, TypeError) as error:
+            # Any column of an SQLite file may hold anything.
+            raise InputError(f"kept answers {self.path}", f"damaged ({error})", right) from None
 
     def generations(self) -> list[int]:
         """This endpoint's generations, the newest first."""
@@ -72,11 +75,7 @@ class KeptAnswers:
         """The images that tell a generation, and what they scored."""
         with self._sound():
             rows = self._base.execute("SELECT shape, pixels, scores FROM canary WHERE generation = ?", (generation,))
-            found = rows.fetchall()
-        try:
-            return [(np.frombuffer(raw, np.uint8).reshape(json.loads(shape)), _row(row)) for shape, raw, row in found]
-        except (ValueError, TypeError) as error:
-            raise InputError(f"kept answers {self.path}", f"damaged ({error})", "Move the file away.") from None
+            return [(_image(shape, raw), _row(row)) for shape, raw, row in rows.fetchall()]
 
     def begin(self, canaries: Sequence[tuple[NDArray[np.uint8], Scores]]) -> None:
         """Begin a new generation, told by these images and their scores."""
@@ -154,4 +153,13 @@ def _row(blob: bytes) -> Scores:
     if kind is None:
         raise ValueError("scores of no known kind")
     row: Scores = np.frombuffer(blob, kind, offset=1).copy()
+    if len(row) < 2:
+        raise ValueError("scores of fewer than two classes")
     return row
+
+
+def _image(shape: str, raw: bytes) -> NDArray[np.uint8]:
+    image = np.frombuffer(raw, np.uint8).reshape(json.loads(shape))
+    if image.ndim != 3:
+        raise ValueError("an image that is none")
+    return image

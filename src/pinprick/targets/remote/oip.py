@@ -97,11 +97,19 @@ def read_model(wire: Wire, url: str, what: str) -> Model:
 
     Raises
     ------
-    InputError : the server cannot be reached, does not know the model, or says nothing that can be read.
+    InputError : the server cannot be reached, does not know the model, says nothing that can be read, or gives the
+        secret back.
     """
     retries = min(2, wire.calls.retries or 0)
+
+    def read(content: bytes, _headers: Mapping[str, str]) -> dict[str, Any]:
+        # Names from it go into manifests and messages.
+        if wire.secret.given_back(content):
+            raise InputError(what, "its metadata hold the secret that was sent to it", "Is it the right server?")
+        return _object(content)
+
     try:
-        found = wire.ask(Request("GET", url), lambda content, _: _object(content), retries=retries)
+        found = wire.ask(Request("GET", url), read, retries=retries)
     except Fault as error:
         right = "Give the model's name as the server knows it." if error.status in (400, 404) else "Is the server up?"
         raise InputError(what, f"its metadata cannot be read: {error}", right) from None
@@ -280,7 +288,7 @@ class OipCodec(Codec):
         length = headers.get(LENGTH) or headers.get(LENGTH.lower())
         end = len(content)
         if length is not None:
-            if not length.isdigit() or int(length) > len(content):
+            if not (length.isascii() and length.isdigit() and len(length) < 19) or int(length) > len(content):
                 raise Fault("the answer is cut off")
             end = int(length)
         found = _object(content[:end])
@@ -301,6 +309,8 @@ class OipCodec(Codec):
         if chosen is None or (not self.output and len(outputs) > 1):
             wanted = f"no output {self.output!r} among" if self.output else "more than one output:"
             raise Fault(f"the answer has {wanted} {names or 'none'}")
+        if sum(one.get("name") == chosen[0].get("name") for one in outputs) > 1:
+            raise Fault(f"the answer has more than one output {self.output!r}")
         rows = _rows(*chosen, n)
         # It takes tensors of this kind, whatever it refuses from now on.
         self.may_change = False

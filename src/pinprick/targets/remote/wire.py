@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import queue
 import random
 import ssl
 import threading
@@ -10,11 +11,12 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pinprick.errors import InputError, one_line
+from pinprick.errors import HaltError, InputError, one_line, plain
 from pinprick.targets.calls import USUAL, Calls
 from pinprick.targets.ledger import Ledger
 from pinprick.targets.remote.secret import Secret
@@ -33,6 +35,9 @@ LONGEST_ASKED = 600.0
 LARGEST_ANSWER = 2**26
 """Bytes of an answer."""
 REDIRECTS = 5
+GRACE = 1.0
+"""Seconds, or the time-out where that is shorter, after which an answer that goes on coming is given up."""
+LONGEST_REASON = 1000
 _SHOWN = 200
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
@@ -122,6 +127,7 @@ class Wire:
         on_send: Callable[[], None] = lambda: None,
         enough: Callable[[Fault], bool] = lambda _fault: False,
         retries: int | None = None,
+        stop: threading.Event | None = None,
     ) -> T:
         """What ``read`` makes of the answer, which is asked for again where that may help.
 
@@ -132,16 +138,20 @@ class Wire:
         again : they were sent before.
         enough : whether a fault is one after which there is something better to do than to try again.
         retries : in place of the endpoint's own.
+        stop : set, no pause is waited for and nothing is sent again; that of the whole wire where none is given.
 
         Raises
         ------
         Fault : without a usable answer to the end.
-        HaltError : the ledger does not allow for more.
+        HaltError : the ledger does not allow for more, or ``stop`` was set before anything was sent.
         """
         most = self.calls.retries if retries is None else retries
         assert most is not None
+        stop = stop or self.stopping
         for attempt in range(most + 1):
-            self._wait_turn(images)
+            self._wait_turn(images, stop)
+            if self._stopped(stop):
+                raise HaltError("the run has ended")
             if ledger is not None:
                 ledger.sending(images, again=again or attempt > 0)
             on_send()
@@ -149,21 +159,29 @@ class Wire:
                 return self._once(request, read)
             except Fault as error:
                 fault = error
-            if not fault.again or attempt == most or self.stopping.is_set() or enough(fault):
+            if not fault.again or attempt == most or self._stopped(stop) or enough(fault):
                 break
-            self._rest(fault, attempt)
-            if self.stopping.is_set():
-                break
+            self._rest(fault, attempt, stop)
         tries = attempt + 1
         told = f" ({tries} tries)" if tries > 1 else ""
-        raise Fault(self.secret.hidden(str(fault)) + told, again=fault.again, status=fault.status)
+        raise Fault(self._reason(str(fault)) + told, again=fault.again, status=fault.status)
+
+    def _stopped(self, stop: threading.Event) -> bool:
+        return stop.is_set() or self.stopping.is_set()
+
+    def _reason(self, text: str) -> str:
+        """What an error says as it may be shown and stored: on one line, not too long, the secret not in it."""
+        text = plain(self.secret.hidden(text))
+        return text if len(text) <= LONGEST_REASON else text[:LONGEST_REASON] + "…"
 
     def _once(self, request: Request, read: Callable[[bytes, Mapping[str, str]], T]) -> T:
         try:
             content, headers = self._answer(request)
         except self._httpx.TimeoutException:
             raise Fault(f"no answer within {self._timeout:g} s") from None
-        except (self._httpx.HTTPError, self._httpx.InvalidURL, self._httpx.StreamError, OSError) as error:
+        except (
+            self._httpx.HTTPError, self._httpx.InvalidURL, self._httpx.StreamError, OSError, UnicodeError
+        ) as error:  # fmt: skip
             raise Fault(_told(error)) from None
         try:
             return read(content, headers)
@@ -174,29 +192,62 @@ class Wire:
         """Content and headers of a good answer, redirects on the same host followed."""
         url = request.url
         for _ in range(REDIRECTS + 1):
-            ends = time.monotonic() + self._timeout
-            headers = {**self.headers, **request.headers, **self.secret.headers()}
-            with self._client.stream(request.method, url, content=request.content, headers=headers) as answer:
-                if answer.is_redirect and "location" in answer.headers:
-                    url = self._followed(url, answer, request.method)
-                    continue
-                content = self._content(answer, ends)
-                if answer.is_success:
-                    return content, answer.headers
-                said = f": {self._start(content)}" if content.strip() else ""
-                reason = f"HTTP {answer.status_code} {answer.reason_phrase}".strip() + said
-                pause = _retry_after(answer.headers.get("retry-after"))
-                again = answer.status_code in AGAIN and pause <= LONGEST_ASKED
-                if pause > LONGEST_ASKED:
-                    reason += f"; it asks to wait {pause:.0f} s"
-                raise Fault(reason, again=again, status=answer.status_code, pause=pause)
+            found = self._in_time(partial(self._sent, request, url))
+            if not isinstance(found, str):
+                return found
+            url = found
         raise Fault(f"more than {REDIRECTS} redirects", again=False)
+
+    def _in_time(self, work: Callable[[], T]) -> T:
+        """What ``work`` gives. It is left to itself where it does not end.
+
+        The client's time-out begins anew with every few bytes that come, also of the head of an answer, and there may
+        be any number of heads before the answer proper (100 Continue).
+        """
+        done: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
+
+        def put() -> None:
+            try:
+                done.put(work())
+            except BaseException as error:
+                done.put(error)
+
+        threading.Thread(target=put, daemon=True, name="pinprick-answer").start()
+        try:
+            found = done.get(timeout=self._timeout + min(GRACE, self._timeout))
+        except queue.Empty:
+            raise Fault(f"no whole answer within {self._timeout:g} s") from None
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def _sent(self, request: Request, url: str) -> str | tuple[bytes, Mapping[str, str]]:
+        """Content and headers of a good answer from ``url``; or where it redirects to."""
+        ends = time.monotonic() + self._timeout
+        headers = {**self.headers, **request.headers, **self.secret.headers()}
+        with self._client.stream(request.method, url, content=request.content, headers=headers) as answer:
+            if answer.is_redirect and "location" in answer.headers:
+                return self._followed(url, answer, request.method)
+            content = self._content(answer, ends)
+            if answer.is_success:
+                return content, answer.headers
+            said = f": {self._start(content)}" if content.strip() else ""
+            reason = f"HTTP {answer.status_code} {answer.reason_phrase}".strip() + said
+            pause = _retry_after(answer.headers.get("retry-after"))
+            again = answer.status_code in AGAIN and pause <= LONGEST_ASKED
+            if pause > LONGEST_ASKED:
+                reason += f"; it asks to wait {pause:.0f} s"
+            raise Fault(reason, again=again, status=answer.status_code, pause=pause)
 
     def _followed(self, url: str, answer: httpx2.Response, method: str) -> str:
         """Where a redirect leads, if the same request may be sent there, secret and all."""
         there = str(self._httpx.URL(url).join(answer.headers["location"]))
-        if _origin(there) != _origin(url):
-            raise Fault(f"it redirects to another host, {_origin(there)}, which is not followed", again=False)
+        try:
+            origin = _origin(there)
+        except ValueError:
+            raise Fault("it redirects to what is no address", again=False) from None
+        if origin != _origin(url):
+            raise Fault(f"it redirects to another host, {origin}, which is not followed", again=False)
         if method != "GET" and answer.status_code not in (307, 308):
             raise Fault(f"HTTP {answer.status_code}, a redirect that does not keep what is sent", again=False)
         return there
@@ -220,7 +271,7 @@ class Wire:
         text = " ".join(text[: 50 * _SHOWN].split())
         return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
 
-    def _wait_turn(self, images: int) -> None:
+    def _wait_turn(self, images: int, stop: threading.Event) -> None:
         """Wait until the rate allows for these images, and while the endpoint has asked for a pause."""
         while True:
             with self._lock:
@@ -230,16 +281,16 @@ class Wire:
                     if self.calls.rate is not None:
                         self._next = now + images / self.calls.rate
                     return
-            if self.stopping.wait(start - now):
+            if stop.wait(start - now) or self.stopping.is_set():
                 return
 
-    def _rest(self, fault: Fault, attempt: int) -> None:
+    def _rest(self, fault: Fault, attempt: int, stop: threading.Event) -> None:
         """Wait before the next try; what the endpoint asks for all requests wait for."""
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**attempt)
         pause *= random.uniform(0.5, 1)  # noqa: S311 (when, not what)
         with self._lock:
             self._not_before = max(self._not_before, time.monotonic() + fault.pause)
-        self.stopping.wait(max(pause, fault.pause))
+        stop.wait(max(pause, fault.pause))
 
     def close(self) -> None:
         """End all connections."""
@@ -281,7 +332,8 @@ def _retry_after(value: str | None) -> float:
     """Seconds of a Retry-After header, in either of its forms; 0 without one that can be read."""
     if not value:
         return 0.0
-    if value.strip().isdigit():
+    # Digits of other scripts, which int() takes or not, are none of the standard's.
+    if value.isascii() and value.strip().isdigit():
         return float(min(int(value.strip()[:10]), 10**9))
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
