@@ -36,6 +36,12 @@ def given_path(text: str | os.PathLike[str], what: str) -> Path:
     return path
 
 
+def check_ordinary(path: Path, what: str) -> None:
+    """Raise InputError where a path leads to a pipe or a device: these may give nothing for ever, or never end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(_short(what), "a pipe or a device", "Give a file.")
+
+
 def _short(what: str) -> str:
     """Without the middle of a name that is too long."""
     return what if len(what) <= 200 else f"{what[:100]} … {what[-60:]}"

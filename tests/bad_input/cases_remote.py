@@ -13,6 +13,7 @@ from tests.bad_input.files import one, write
 from tests.servers_http import Answer, Reply, serving
 
 PLAIN = '[request]\nimage = "body"\n[answer]\nscores = "scores"\n'
+BODY = '[request]\nimage = "nested"\nfield = "x"\n'
 HTTP = "--model http://127.0.0.1:9/v2/models/cat"
 TOML = "--model endpoint.toml"
 
@@ -61,6 +62,7 @@ REMOTE = Section(
         Case("an address of another kind", "--model http://127.0.0.1:9/predict"),
         Case("an address with a password", "--model http://me:secret@127.0.0.1/v2/models/cat"),
         Case("an address with a secret", TOML, described(PLAIN, "http://127.0.0.1/?token=secret")),
+        Case("a password, and another scheme", "--model ftp://me:secret@127.0.0.1/v2/models/cat"),
         Case("no address", "--model http://:x/v2/models/cat"),
         Case("a pickle's option", f"{HTTP} --trust-pickle"),
         Case("a device", f"{HTTP} --device cpu"),
@@ -71,6 +73,9 @@ REMOTE = Section(
         Case("a field that there is not", TOML, described("timout = 3\n" + PLAIN)),
         Case("a way in that there is not", TOML, described('[request]\nimage = "jpeg"\n[answer]\nscores = "x"\n')),
         Case("a secret among the headers", TOML, described('headers = { Authorization = "x" }\n' + PLAIN)),
+        Case("a secret in the body", TOML, described(BODY + 'body = { api_key = "x" }\n[answer]\nscores = "x"\n')),
+        Case("a date in the body", TOML, described(BODY + 'body = { day = 1979-05-27 }\n[answer]\nscores = "x"\n')),
+        Case("more classes than fit into memory", TOML, described("classes = 10000000000\n" + PLAIN)),
         Case("outputs that nobody states", f"{TOML} --outputs auto", described(PLAIN)),
         Case("a normalisation for image files", f"{TOML} --normalize half", described(PLAIN)),
         Case("no time at all", f"{HTTP} --timeout 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,22 @@ def test_what_cannot_reach_inside_a_target_or_a_function_is_refused(
 @pytest.mark.parametrize("kind", ["target", "function"])
 def test_what_a_target_or_a_function_does_anyway_may_be_said(factory: str, kind: str) -> None:
     assert np.isfinite(scores(load_target(f"{factory}:{kind}", device="cpu", order="rgb", outputs="logits"))).all()
+
+
+@pytest.mark.parametrize("name", ["x.toml", "x.pt", "x.joblib", "x.pt2", "x.safetensors", "lenet:x.pt"])
+def test_a_pipe_or_a_device_is_not_waited_for(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(name.rpartition(":")[2])
+    for trusted in (False, True) if name.endswith(("pt", "joblib", "pt2")) else (False,):
+        with pytest.raises(InputError, match="a pipe or a device"):
+            load_target(name, trust_pickle=trusted)
+
+
+@pytest.mark.parametrize("scheme", ["HTTP", "Https", "ftp", " http", "s3"])
+def test_an_address_of_any_scheme_is_known_for_one_and_no_password_in_it_is_shown(scheme: str) -> None:
+    with pytest.raises(InputError, match=r"--model: the address of h has a user or password") as error:
+        load_target(f"{scheme}://me:abc@h/v2/models/x", outputs="logits")
+    assert "abc" not in str(error.value)
 
 
 def test_a_target_that_is_ready_comes_back_as_it_is() -> None:

@@ -19,7 +19,7 @@ from pinprick.models.preprocessing import Preprocess, parse_normalisation
 from pinprick.models.registry import net_names
 from pinprick.models.shipped import load_shipped, shipped
 from pinprick.models.weights import Card, load_net, load_state
-from pinprick.paths import given_path
+from pinprick.paths import check_ordinary, given_path
 from pinprick.targets.arrays import Layout
 from pinprick.targets.base import Outputs, Target
 from pinprick.targets.callable_target import CallableTarget, predictor_target
@@ -109,6 +109,7 @@ def load_target(
     if colon and not (left and right):
         raise InputError(f"--model {model}", "nothing on one side of the colon", FORMS)
     path = given_path(right, f"--model {model}")
+    check_ordinary(path, f"--model {model}")
     pickled = is_pickle_name(path) and model not in shipped()
     if trust_pickle and not pickled:
         raise InputError("--trust-pickle", f"{model!r} is no pickle, by its name", "Leave it out.")
@@ -151,7 +152,9 @@ def _module_for(model: str) -> str | None:
     """The module that loads models of such a name, None for those that are loaded here."""
     by_prefix = [module for name, module in _BY_PREFIX.items() if model.startswith(name)]
     by_suffix = [module for name, module in _BY_SUFFIX.items() if _is_file_of(model, name)]
-    return next(iter([*by_prefix, *by_suffix]), None)
+    # Any other scheme is refused there too, and what is written behind it not shown.
+    by_scheme = [_REMOTE] if re.match(r"\s*[a-z][a-z0-9+.-]*://", model, re.IGNORECASE) else []
+    return next(iter([*by_prefix, *by_scheme, *by_suffix]), None)
 
 
 def _is_file_of(model: str, suffix: str) -> bool:

@@ -183,6 +183,36 @@ def test_images_go_in_and_scores_come_out(
     assert target.outputs == "logits"
 
 
+@pytest.mark.parametrize("query", ["?X-Amz-Signature=abc", "?api%5Fkey=abc", "?a=1;auth=abc", "#token=abc"])
+def test_addresses_with_a_secret_in_them_are_refused(query: str, tmp_path: Path) -> None:
+    """Addresses go into manifests."""
+    (tmp_path / "endpoint.toml").write_text(f'url = "http://127.0.0.1:9/{query}"\n{REQUEST}{ANSWER}')
+    with pytest.raises(InputError, match=r"looks like a secret|behind '#'") as error:
+        load_target(str(tmp_path / "endpoint.toml"))
+    assert "abc" not in str(error.value)
+
+
+@pytest.mark.parametrize("batch", [0, 3])
+def test_a_body_may_hold_any_text_and_names_that_only_sound_like_a_secret_s(batch: int, tmp_path: Path) -> None:
+    more = {"a": "\0image\0", "\0image\0\0image\0": '"', "key": "x", "tokens": 3, "password": ""}
+    body = ", ".join(f"{json.dumps(name)} = {json.dumps(value)}" for name, value in more.items())
+    images = digits("test").stack(range(3))
+    seen: list[Any] = []
+
+    def read(headers: Mapping[str, str], content: bytes) -> Any:
+        found = json.loads(content)
+        seen.extend(found.pop("x") if batch else [found.pop("x")])
+        assert found == more
+        return [[1, 2]] * (min(3, batch) or 1)
+
+    answers = "" if batch else 'answers = "0"\n'
+    with serving(answering(read)) as url:
+        text = f'outputs = "logits"\n{JSON}pixels = "byte"\nbody = {{ {body} }}\nbatch = {batch}\n[answer]\n{answers}'
+        one_by_one = Calls(timeout=5, retries=0, concurrency=1)
+        described(tmp_path, url, text + 'scores = ""\n', calls=one_by_one).answers(images, 64, fresh=False)
+    assert np.array_equal(np.array(seen), images)
+
+
 def test_an_endpoint_of_labels(tmp_path: Path) -> None:
     text = f'classes = {NAMES}\n[request]\nimage = "body"\n[answer]\nlabel = "class"\n'
     images = digits("test").stack(range(5))
@@ -214,6 +244,7 @@ def test_a_model_of_the_protocol_may_be_described_too(tmp_path: Path) -> None:
 
 
 REQUEST = '[request]\nimage = "body"\n'
+JSON = '[request]\nimage = "nested"\nfield = "x"\n'
 ANSWER = '[answer]\nscores = ""\n'
 
 
@@ -239,7 +270,20 @@ ANSWER = '[answer]\nscores = ""\n'
         ('[request]\nimage = "pgn"\n' + ANSWER, "request.image: input should be 'nested'"),
         (f'headers = {{ Authorization = "Bearer abc" }}\n{REQUEST}{ANSWER}', "Authorization looks like a secret"),
         (f'headers = {{ X-Api-Key = "abc" }}\n{REQUEST}{ANSWER}', "X-Api-Key looks like a secret"),
+        (f'headers = {{ X-Goog-Api-Key = "abc" }}\n{REQUEST}{ANSWER}', "X-Goog-Api-Key looks like a secret"),
+        (f'headers = {{ Ocp-Apim-Subscription-Key = "abc" }}\n{REQUEST}{ANSWER}', "looks like a secret"),
+        (f'headers = {{ Content-Length = "3" }}\n{REQUEST}{ANSWER}', "Content-Length is written by"),
         (f'headers = {{ "a b" = "abc" }}\n{REQUEST}{ANSWER}', "no name of a header"),
+        (f'auth-prefix = "Be\\r\\nX: "\n{REQUEST}{ANSWER}', "auth-prefix: characters that no header may hold"),
+        (f"classes = 1\n{REQUEST}{ANSWER}", "classes: input should be greater than or equal to 2"),
+        (f"classes = 10000000000\n{REQUEST}{ANSWER}", "classes: input should be less than or equal to 1048576"),
+        (
+            f'{JSON}body = {{ a = [{{ api_key = "abc" }}] }}\n{ANSWER}',
+            "request.body: what is under api_key looks like a secret",
+        ),
+        (f'{JSON}body = {{ Access-Token = "abc" }}\n{ANSWER}', "request.body: what is under Access-Token looks"),
+        (f"{JSON}body = {{ a = 1979-05-27 }}\n{ANSWER}", "request.body: dates, times, nan"),
+        (f"{JSON}body = {{ a = nan }}\n{ANSWER}", "request.body: dates, times, nan"),
         (f'certificates = "no.pem"\n{REQUEST}{ANSWER}', "certificates .*no.pem cannot be read"),
         (f'certificates = "no.pem"\nverify-tls = false\n{REQUEST}{ANSWER}', "certificates, and verify-tls = false"),
         ("[request\n", "not TOML"),

@@ -177,7 +177,7 @@ def metadata(inputs: Any, outputs: Any = ()) -> Any:
     return answer
 
 
-def image_input(shape: list[int], datatype: str = "FP32", name: str = "x") -> dict[str, Any]:
+def image_input(shape: list[Any], datatype: str = "FP32", name: str = "x") -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": shape}
 
 
@@ -195,6 +195,8 @@ def image_input(shape: list[int], datatype: str = "FP32", name: str = "x") -> di
         ([image_input([8, 3, 9, 9])], [], "takes 8 images a request"),
         ([{"name": "x"}], [], "metadata that are none"),
         ([3], [], "metadata that are none"),
+        ([image_input([-1, 3, float("inf"), 9])], [], "metadata that are none"),
+        ([image_input([-1, 3, 9, 9])], [image_input([-1, 10**12])], "its output has 1000000000000 classes"),
         (3, [], "metadata that are none"),
     ],
 )

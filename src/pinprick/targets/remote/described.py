@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -10,14 +11,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pinprick.errors import InputError, UnknownNameError
-from pinprick.paths import given_path
+from pinprick.paths import check_ordinary, given_path
 from pinprick.targets.base import Outputs
 from pinprick.targets.calls import Calls
 from pinprick.targets.loading import Options
 from pinprick.targets.remote import plain
 from pinprick.targets.remote.codec import Layout, Numbers
 from pinprick.targets.remote.loading import LAYOUTS, SECRET, check_url, load_v2
-from pinprick.targets.remote.oip import Wanted, model_url
+from pinprick.targets.remote.oip import MOST_CLASSES, Wanted, model_url
 from pinprick.targets.remote.secret import Secret
 from pinprick.targets.remote.target import HttpTarget
 from pinprick.targets.remote.wire import Wire
@@ -26,6 +27,12 @@ LARGEST_FILE = 2**20
 """Bytes of a description."""
 _SEE = "See docs/remote.md."
 _SECRET_HEADER = re.compile(r"authorization|proxy-authorization|cookie|x-api-key|api-key|apikey")
+_SECRET_ENTRY = re.compile(
+    r"(.*[-_. ])?(password|passwd|pwd|secret|authorization|token"
+    r"|(api|access|auth|bearer|client|private|security|subscription)[-_. ]?(key|token|secret))"
+)
+_MADE = ("connection", "content-length", "content-type", "transfer-encoding")
+"""Headers that say how a request is written."""
 _Batch = Annotated[int, Field(ge=0, le=2**16)]
 
 
@@ -63,6 +70,19 @@ class _Request(_Part):
     layout: Literal["NCHW", "NHWC", "flat"] = "NCHW"
 
     _paths = field_validator("field", "each", mode="before")(_steps)
+
+    @field_validator("body")
+    @classmethod
+    def _json(cls, value: Any) -> Any:
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ValueError("dates, times, nan and inf have no place in JSON; write them as text") from None
+        if (name := _secret_in(value)) is not None:
+            raise ValueError(
+                f"what is under {name} looks like a secret, and the body is kept in manifests; use auth-env"
+            )
+        return value
 
     @model_validator(mode="after")
     def _agree(self) -> _Request:
@@ -112,7 +132,7 @@ class _Endpoint(_Part):
     url: str
     protocol: Literal["plain", "v2"] = "plain"
     outputs: Outputs = "auto"
-    classes: list[str] | Annotated[int, Field(ge=2)] | None = None
+    classes: list[str] | Annotated[int, Field(ge=2, le=MOST_CLASSES)] | None = None
     headers: dict[str, str] = {}
     auth_env: str | None = None
     auth_header: str = "Authorization"
@@ -133,6 +153,13 @@ class _Endpoint(_Part):
     def _number(cls, value: Any) -> Any:
         return float(value) if type(value) is int else value
 
+    @field_validator("auth_prefix")
+    @classmethod
+    def _prefix(cls, value: str | None) -> str | None:
+        if value is not None and not (value.isascii() and value.isprintable()):
+            raise ValueError("characters that no header may hold")
+        return value
+
     @field_validator("auth_header")
     @classmethod
     def _header(cls, value: str) -> str:
@@ -147,6 +174,8 @@ class _Endpoint(_Part):
             cls._header(name)
             if _SECRET_HEADER.fullmatch(name.lower()) or SECRET.fullmatch(name.lower().removeprefix("x-")):
                 raise ValueError(f"the header {name} looks like a secret; give auth-env and auth-header in its place")
+            if name.lower() in _MADE:
+                raise ValueError(f"the header {name} is written by what it belongs to; leave it out")
             if not text.isascii() or not text.isprintable():
                 raise ValueError(f"the header {name} has characters that none may hold")
         return value
@@ -166,6 +195,16 @@ class _Endpoint(_Part):
             if self.answer.label is not None and self.outputs not in ("auto", "labels"):
                 raise ValueError(f"a label alone is no {self.outputs}")
         return self
+
+
+def _secret_in(value: Any) -> str | None:
+    """The name under which a text stands that looks like a secret, anywhere in JSON; None without one."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if isinstance(inner, str) and inner and _SECRET_ENTRY.fullmatch(name.lower()):
+                return str(name)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((found for part in parts if (found := _secret_in(part)) is not None), None)
 
 
 def load_described(model: str, options: Options) -> HttpTarget:
@@ -218,6 +257,7 @@ def read_endpoint(path: Path, what: str) -> _Endpoint:
     ------
     InputError : see :func:`load_described`.
     """
+    check_ordinary(path, what)
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
@@ -238,7 +278,10 @@ def read_endpoint(path: Path, what: str) -> _Endpoint:
 
 def _plainly(error: ValidationError, what: str) -> InputError:
     """The first of pydantic's errors in a line."""
-    first = error.errors(include_url=False, include_input=False)[0]
+    errors = error.errors(include_url=False, include_input=False)
+    # Of a number that may also be a list of names, what is wrong with the number.
+    same = [one for one in errors if one["loc"][:1] == errors[0]["loc"][:1] and one["type"] != "list_type"]
+    first = (same or errors)[0]
     place = ".".join(str(part) for part in first["loc"] if not str(part).startswith(("list[", "constrained")))
     if first["type"] == "extra_forbidden":
         parts: dict[str, type[BaseModel]] = {"request": _Request, "answer": _Answer, "v2": _Model}

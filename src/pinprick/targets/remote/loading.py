@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pinprick.errors import InputError
 from pinprick.targets.base import Outputs, Target
@@ -16,7 +16,11 @@ from pinprick.targets.remote.target import HttpTarget
 from pinprick.targets.remote.wire import Wire
 
 LAYOUTS: dict[str, Layout] = {"nchw": "NCHW", "nhwc": "NHWC"}
-SECRET = re.compile(r"([a-z]*[-_])?(api|access|auth)?(key|token|secret|password|passwd|pwd|auth|sig|signature|code)")
+SECRET = re.compile(
+    r"(.*[-_. ])?(api|access|auth|client|private|security|subscription)?"
+    r"(key|token|secret|password|passwd|pwd|auth|authentication|authorization|sig|signature|code|credentials?|bearer)"
+)
+"""What names of headers and of what is behind ``?`` in an address look like where a secret is under them."""
 
 
 def load(model: str, options: Options) -> Target:
@@ -32,8 +36,11 @@ def load(model: str, options: Options) -> Target:
         raise InputError("--trust-pickle", "the model is remote, and no file of it is loaded", "Leave it out.")
     if options.device != "auto":
         raise InputError("--device", "the model is remote", "Leave it out: its server has chosen.")
-    if model.startswith(("http://", "https://")):
+    scheme, colon, rest = model.partition("://")
+    if colon and not scheme.lower().endswith(".toml"):
+        model = f"{scheme.strip().lower()}://{rest}"
         check_url(model, "--model")
+        what = f"--model {model}"
         url = model_url(model, what)
         return load_v2(url, what, options, Wire(what, options.calls, Secret(options.calls.auth_env)), Wanted())
     from pinprick.targets.remote.described import load_described
@@ -81,8 +88,10 @@ def check_url(url: str, what: str) -> None:
         raise InputError(what, "no address", right) from None
     if "@" in parts.netloc:
         raise InputError(what, f"the address of {host} has a user or password in it", right)
-    names = [part.partition("=")[0] for part in re.split("[&;]", parts.query)]
+    names = [unquote(part.partition("=")[0]) for part in re.split("[&;]", parts.query)]
     if found := next((name for name in names if SECRET.fullmatch(name.lower())), None):
         raise InputError(what, f"the address of {host} has {found!r} in it, which looks like a secret", right)
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.fragment:
+        raise InputError(what, f"the address of {host} has a part behind '#', which is not sent", right)
+    if parts.scheme not in ("http", "https") or not host or not url.isprintable() or " " in url:
         raise InputError(what, f"{url!r:.80} is no address", right)

@@ -38,6 +38,8 @@ OUTPUTS: dict[str, type[np.generic]] = INPUTS | {
     "UINT64": np.uint64,
 }
 BATCH = 16
+MOST_CLASSES = 2**20
+"""There is a number for each of them for every image, whatever is answered."""
 LENGTH = "Inference-Header-Content-Length"
 REFUSED = (400, 404, 406, 411, 415, 422, 500, 501)
 """What servers answer to binary tensors that they do not know."""
@@ -115,7 +117,7 @@ def read_model(wire: Wire, url: str, what: str) -> Model:
         raise InputError(what, f"its metadata cannot be read: {error}", right) from None
     try:
         inputs, outputs = (tuple(_tensor(one) for one in found.get(kind) or ()) for kind in ("inputs", "outputs"))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(what, f"metadata that are none ({one_line(error)})", "Describe it in a TOML file.") from None
     return Model(url, inputs, outputs, str(found.get("platform", "")), _binary(wire, url))
 
@@ -175,6 +177,8 @@ def make_codec(model: Model, wanted: Wanted, what: str) -> tuple[OipCodec, tuple
     sizes = output.shape[1:] if len(output.shape) > 1 else ()
     whole_numbers = np.dtype(OUTPUTS.get(output.datatype, np.float32)).kind in "iu"
     classes = sizes[0] if sizes and all(size == 1 for size in sizes[1:]) and sizes[0] >= 2 else None
+    if classes is not None and classes > MOST_CLASSES:
+        raise InputError(what, f"its output has {classes} classes", f"Give a model of {MOST_CLASSES} at most.")
     return codec, shape, None if whole_numbers else classes
 
 

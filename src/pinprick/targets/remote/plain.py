@@ -20,7 +20,7 @@ from pinprick.targets.remote.wire import Fault, Request
 Path = tuple[str | int, ...]
 """Where something stands in JSON: names, and places in lists (from the end where negative). Empty: all of it."""
 _HERE = "\0image\0"
-"""Stands in the text of a body where the image goes."""
+"""Stands in the text of a body where the image goes, with more behind it where the body holds it itself."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,9 @@ class PlainCodec(Codec):
         self.url, self.ask, self.take, self.numbers = url, ask, take, numbers
         self.batch = ask.batch or 1
         self._places = {name: place for place, name in enumerate(take.classes or ())}
+        self._here = _HERE
+        while json.dumps(self._here)[1:-1] in json.dumps([ask.body, ask.field, ask.each]):
+            self._here += _HERE
 
     def request(self, images: NDArray[np.uint8]) -> Request:
         ask = self.ask
@@ -86,9 +89,9 @@ class PlainCodec(Codec):
                 return Request(ask.method, self.url, files[0], {"Content-Type": "image/png"})
             content, kind = form(ask.body or {}, str(ask.field[0]), files)
             return Request(ask.method, self.url, content, {"Content-Type": kind})
-        entry: Any = put(None, ask.each, _HERE) if ask.batch else _HERE
+        entry: Any = put(None, ask.each, self._here) if ask.batch else self._here
         whole = put(ask.body, ask.field, [entry] * len(images) if ask.batch else entry)
-        pieces = json.dumps(whole).split(json.dumps(_HERE))
+        pieces = json.dumps(whole).split(json.dumps(self._here))
         texts = self._texts(images)
         content = "".join([pieces[0], *(text + rest for text, rest in zip(texts, pieces[1:], strict=True))]).encode()
         return Request(ask.method, self.url, content, {"Content-Type": "application/json"})
