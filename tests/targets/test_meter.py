@@ -13,7 +13,7 @@ from pinprick.errors import BudgetError, InputError
 from pinprick.goals import Goal
 from pinprick.targets.callable_target import CallableTarget
 from pinprick.targets.meter import Meter
-from pinprick.targets.passes import ask
+from pinprick.targets.passes import VERIFYING_ROWS, ask
 from pinprick.units import Unit
 from tests.conftest import colour_target, digits_target, make_unit, random_images
 
@@ -96,9 +96,22 @@ def test_verification_goes_past_memory_and_through_the_target_itself() -> None:
     meter.score(edits, np.array([handle]))
     seen.clear()
     (after,) = meter.verify(edits, np.array([handle]))
-    assert seen == [64]
+    assert seen == [VERIFYING_ROWS]
     made = edits.apply(image[None])
     assert np.array_equal(after, target.scores(target.images(np.repeat(made, 64, axis=0)))[:1])
+
+
+def test_a_verifying_pass_holds_one_image_alone() -> None:
+    target = colour_target()
+    images = random_images(3, (3, 9, 12))
+    meter = Meter(target, 100, 64)
+    handles = np.array([meter.open(make_unit(target, image)) for image in images])
+    edits = Edits(np.full((3, 1), 3, np.int32), np.arange(3, dtype=np.int32)[:, None], np.zeros((3, 1, 3), np.uint8))
+    together = meter.verify(edits, handles)
+    for place in (2, 0, 1):
+        (alone,) = meter.verify(edits.take([place]), handles[[place]])
+        assert (alone == together[place]).all()
+    assert meter.total_asked == meter.total_answered == 6
 
 
 def test_a_row_without_scores_fails_its_own_unit_only() -> None:

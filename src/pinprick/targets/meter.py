@@ -14,7 +14,7 @@ from pinprick.errors import BudgetError, OutOfMemoryError
 from pinprick.goals import GoalRows, Scores
 from pinprick.targets.base import MOST_LABELS, Target
 from pinprick.targets.editing import Bases, Editing
-from pinprick.targets.passes import Answers, ask, is_out_of_memory, stacked, widened
+from pinprick.targets.passes import VERIFYING_ROWS, Answers, ask, is_out_of_memory, joined, stacked, widened
 from pinprick.units import Unit
 
 CACHE_BYTES = 16_000_000
@@ -282,6 +282,10 @@ class Meter:
         bases = np.stack([account.unit.image for account in accounts])
         images = edits.apply(bases)
         saved = np.stack([decode_image(encode_png(image), "the saved image") for image in images])
-        answers = ask(self.target, np.repeat(saved, self.draws, axis=0), self.rows, pad=bases[0])
+        if self.target.local and self.draws == 1:
+            parts = [ask(self.target, image[None], min(self.rows, VERIFYING_ROWS)) for image in saved]
+        else:
+            parts = [ask(self.target, np.repeat(saved, self.draws, axis=0), self.rows, pad=bases[0])]
+        answers = joined(parts)
         self._note(answers, [account for account in accounts for _ in range(self.draws)])
         return list(answers.scores.reshape(len(accounts), self.draws, -1))

@@ -21,6 +21,9 @@ from pinprick.targets.base import Outputs, Target
 
 ROWS = {"cpu": 64, "cuda": 1024}
 """Rows a pass by default. 64 rows are as fast as 256 a row on the CPU, and leave less padding."""
+VERIFYING_ROWS = 2
+"""Rows of a local pass that verifies: the image alone, in the first of them, so that its scores hang on nothing else.
+A full pass would cost as much as hundreds of candidates on windows. Not 1, which some models take for no batch."""
 PROBABILITY_OVER = 1e-3
 """How far probabilities may leave [0, 1]; a row that goes beyond counts as failed."""
 LARGEST_ROWS = 2**16
@@ -77,7 +80,7 @@ def ask(
         answers = [
             _counted(target, images[start : start + rows], rows, pad, fast) for start in range(0, len(images), rows)
         ] or [none_of(target, 0)]
-        whole = _joined(answers)
+        whole = joined(answers)
     whole.reasons = unusable(whole.scores, target.outputs) | whole.reasons
     if whole.reasons:
         whole.scores[list(whole.reasons)] = np.nan
@@ -123,7 +126,8 @@ def stacked(parts: Sequence[Scores]) -> Scores:
     return np.concatenate([widened(part, width) for part in parts])
 
 
-def _joined(parts: Sequence[Answers]) -> Answers:
+def joined(parts: Sequence[Answers]) -> Answers:
+    """The rows of one or more parts after each other."""
     reasons: dict[int, str] = {}
     start = 0
     for part in parts:
@@ -186,7 +190,7 @@ def _pass(
         alone.reasons[0] = reason
         return alone
     half = n // 2
-    split = _joined([_pass(target, part, rows, pad, fast, again=True) for part in (images[:half], images[half:])])
+    split = joined([_pass(target, part, rows, pad, fast, again=True) for part in (images[:half], images[half:])])
     split.sent += 1
     return split
 
