@@ -98,6 +98,15 @@ def test_measures_summary_and_report_have_the_curve(folder: Path, tmp_path: Path
     assert "fewest changed pixels" in report.path.read_text(encoding="utf-8")
 
 
+def test_labels_have_no_confidence(folder: Path) -> None:
+    result = labels_run(attack_of(folder), None)
+    assert set(result.table["confidence_after"].to_pylist()) == {1.0}
+    assert [row.confidence for row in result.rows] == [None]
+    (row,) = measures(folder).rows
+    assert (row.row.confidence, row.confidence) == (None, None)
+    shown = CliRunner().invoke(app, ["summary", str(folder)])
+    assert "Confidence in the wrong class" not in shown.output
+
 def test_min_pixels_has_courses_too_and_other_attacks_have_none(tmp_path: Path) -> None:
     small_run(out=tmp_path / "a", attack="min-pixels", pixels=(9,), budget=400, limit=3)
     assert all(row["course_pixels"] for row in read_outcomes(tmp_path / "a").to_pylist())

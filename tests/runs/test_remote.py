@@ -311,6 +311,9 @@ def test_ctrl_c_does_not_wait_for_an_endpoint_that_stalls(tmp_path: Path) -> Non
             process.kill()
     assert process.returncode == 130, said
     assert re.search(r"interrupted after \d units; the same command continues", said)
+    ended = int(re.findall(r"interrupted after (\d)", said)[0])
+    left_out = re.findall(r"(\d) outcomes? since it was last seen the same (?:is|are) left out", said)
+    assert len(read_outcomes(tmp_path / "run")) == ended - sum(map(int, left_out))
     assert "Traceback" not in said
 
 
@@ -321,6 +324,18 @@ def test_a_model_that_changed_between_two_sessions_is_refused(tmp_path: Path) ->
         server.classify = lambda images: digits_scores(images) * np.float32(0.97)
         with pytest.raises(InputError, match="the model answers otherwise than when this run was begun"):
             remote(url, tmp_path / "run", limit=3)
+
+
+def test_a_model_that_changed_is_refused_before_more_of_its_images_are_asked_for(tmp_path: Path) -> None:
+    server = V2()
+    with serving(server) as url:
+        remote(url, tmp_path / "run", limit=8, budget=4)
+        before = images_of(server)
+        # No image is right now, so that the search for right ones would ask for the whole set.
+        server.classify = lambda images: np.roll(digits_scores(images), 1, axis=1)
+        with pytest.raises(InputError, match="the model answers otherwise than when this run was begun"):
+            remote(url, tmp_path / "run", limit=8, budget=4)
+        assert images_of(server) - before <= 8
 
 
 def test_answers_may_be_kept_for_other_runs_and_are_forgotten_with_the_model(tmp_path: Path) -> None:

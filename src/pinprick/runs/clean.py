@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
@@ -110,12 +110,14 @@ def clean_pass(
     rows_a_pass: int,
     predicted: bool,
     draws: int = 1,
+    check: Callable[[pa.Table], None] | None = None,
 ) -> CleanPass:
     """Score images in ``order`` until ``wanted`` right ones are found, or all are scored.
 
     ``predicted``: labels are the classifier's own predictions, so that every image with finite scores is right.
     ``draws``: passes over each image; an image of several is right where more than half of them are, and its class is
-    the most frequent one.
+    the most frequent one. ``check`` is given the rows of each pass (columns of :data:`CLEAN_SCHEMA`) before another one
+    is asked for; what it raises ends the clean pass.
 
     Raises
     ------
@@ -127,6 +129,7 @@ def clean_pass(
         )
     found = _Found()
     for indices, pixels, scores, reasons, sure in _scored(target, images, order, rows_a_pass, draws):
+        found.latest = []
         for row, index in enumerate(indices.tolist()):
             name, digest = images.names[index], image_digest(pixels[row])
             given = None if images.labels is None else int(images.labels[index])
@@ -151,6 +154,8 @@ def clean_pass(
                 right = "See what it answers to one image; check its address, its description and --auth-env."
             wrong = f"it failed on each of the first {found.failed} unchanged images ({found.reason})"
             raise InputError(f"--model {target.name}", wrong, right)
+        if check is not None:
+            check(pa.Table.from_batches([_batch(found.latest)], schema=CLEAN_SCHEMA))
     return found.done()
 
 
@@ -167,11 +172,14 @@ class _Found:
         self.rows, self.indices, self.labels = array("q"), array("q"), array("q")
         self._kinds = bytearray()
         self._pending: list[tuple[object, ...]] = []
+        self.latest: list[tuple[object, ...]] = []
+        """The rows of the latest pass."""
         self._pieces: list[pa.RecordBatch] = []
 
     def add(self, row: tuple[object, ...]) -> None:
         """A row with the columns of :data:`CLEAN_SCHEMA`."""
         self.count += 1
+        self.latest.append(row)
         self._pending.append(row)
         if len(self._pending) == _TOGETHER:
             self._pack()
@@ -190,10 +198,14 @@ class _Found:
 
     def _pack(self) -> None:
         if self._pending:
-            columns = zip(*self._pending, strict=True)
-            arrays = [pa.array(list(column), kind.type) for column, kind in zip(columns, CLEAN_SCHEMA, strict=True)]
-            self._pieces.append(pa.RecordBatch.from_arrays(arrays, schema=CLEAN_SCHEMA))
+            self._pieces.append(_batch(self._pending))
             self._pending = []
+
+
+def _batch(rows: list[tuple[object, ...]]) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(list(column), kind.type) for column, kind in zip(columns, CLEAN_SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=CLEAN_SCHEMA)
 
 
 def check_label(images: ImageSet, index: int, label: int, classes: int) -> None:

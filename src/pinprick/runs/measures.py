@@ -257,6 +257,7 @@ def measures(folder: str | Path) -> Measures:
         targets=targets,
         budgets=budgets,
         shape=shape,
+        sure=manifest["what"]["target"].get("outputs") != "labels",
     )
     return Measures(
         folder=str(folder),
@@ -293,6 +294,7 @@ def measure(
     targets: int,
     budgets: Sequence[int] | None = None,
     shape: tuple[int, int, int] | None = None,
+    sure: bool = True,
 ) -> tuple[tuple[RowMeasures, ...], tuple[AgainstBaseline, ...]]:
     """The measures of a table of outcomes: of each attack at each number of pixels, and of the first beside the others.
 
@@ -302,6 +304,7 @@ def measure(
     classes : K. ``targets``: targeted units an image, K - 1 or 1.
     budgets : questions a unit that the run allowed at each of ``pixels``.
     shape : ``(C, H, W)`` of the images.
+    sure : whether the classifier gives confidences, and not labels only.
     """
     rows: list[RowMeasures] = []
     counted: dict[tuple[str, int], pa.Table] = {}
@@ -315,15 +318,15 @@ def measure(
             own = counted[attack, number] = by_image(whole) if derived else units
             other = None
             if derived:
-                other = summary_row(units, attack, number, "targeted")
+                other = summary_row(units, attack, number, "targeted", sure=sure)
             elif goal == "targeted" and targets == classes - 1:
-                other = summary_row(whole, attack, number, DERIVED)
+                other = summary_row(whole, attack, number, DERIVED, sure=sure)
             rows.append(
                 RowMeasures(
-                    row=summary_row(counting, attack, number, goal),
+                    row=summary_row(counting, attack, number, goal, sure=sure),
                     other_row=other,
                     left_out=left_out if derived else 0,
-                    confidence=confidence(own),
+                    confidence=confidence(own) if sure else None,
                     questions=questions(own),
                     budget=success_by_budget(own, budget),
                     reached=reached_classes(units, classes),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import islice
@@ -20,6 +20,7 @@ from pinprick.data.image_set import ImageSet
 from pinprick.errors import HaltError, InputError, OutOfMemoryError, RunStoppedError, one_line
 from pinprick.outcomes import Outcome
 from pinprick.runs.clean import CleanPass, clean_pass, image_order
+from pinprick.runs.clean_told import tell_clean
 from pinprick.runs.draws import settle_draws
 from pinprick.runs.engines import settle_engines
 from pinprick.runs.manifest import check_same, make_manifest, run_id
@@ -42,11 +43,6 @@ from pinprick.verify import verify
 
 ROWS_MIXED = 1e-3
 """Scores that change more than this with the rest of the batch are not those of one image."""
-MOSTLY_RIGHT = 0.6
-"""Clean accuracy under this is warned of where twice chance is more."""
-HALF_RIGHT = 0.5
-"""Clean accuracy under this is worth a look, which is said where :data:`FEW` images or more were scored."""
-FEW = 10
 
 
 def run(
@@ -128,9 +124,10 @@ class _Run:
                 rows_a_pass=self.rows if self.target.local else min(self.rows, self.spec.wanted()),
                 predicted=self.spec.labels == "predicted",
                 draws=self.draws,
+                check=self._early_check(),
             )
         watch.begin(clean)
-        self._tell_clean(clean)
+        tell_clean(self.spec, self.target, clean, self.listener)
         widest = self._keep_clean(clean)
         if self.spec.retry_failed:
             self._retry_failed(clean)
@@ -219,31 +216,12 @@ class _Run:
                 f"{self.rows} rows, so that another order of the units may give another table; 64 rows or more avoid it"
             )
 
-    def _tell_clean(self, clean: CleanPass) -> None:
-        """Warnings about the unchanged images."""
-        say, wanted, right = self.listener.say, self.spec.limit or self.spec.first, len(clean.right)
-        # Of the default number nobody has asked for so many.
-        if wanted is not None and right < wanted:
-            say(
-                f"only {right} of {clean.images} image{'' if clean.images == 1 else 's'} "
-                f"{'is' if right == 1 else 'are'} classified right; {wanted} were asked for"
-            )
-        if clean.failed:
-            say(f"{clean.failed} unchanged images got no scores and count as wrong ({clean.first_reason})")
-        classes = self.target.classes or self.target.at_least
-        # Twice chance, but of two or three classes that would be all or most.
-        low = min(2 / classes, MOSTLY_RIGHT)
-        if clean.accuracy is None or self.spec.labels != "given":
-            return
-        causes = self.target.suspects
-        if clean.accuracy < low:
-            under = "twice chance" if low < MOSTLY_RIGHT else f"{low:.0%}"
-            say(
-                f"warning: clean accuracy is {clean.accuracy:.1%}, under {under} for {classes} classes. Usual "
-                f"causes: {causes}"
-            )
-        elif clean.accuracy < HALF_RIGHT and clean.images >= FEW:
-            say(f"clean accuracy is low, {clean.accuracy:.1%}. If you expected more, the usual causes are {causes}")
+    def _early_check(self) -> Callable[[pa.Table], None] | None:
+        """Of a run that goes on: refuses another model after its first images, before more of them are asked for."""
+        old = read_clean(self.spec.out)
+        if old is None or self.manifest["clean"] is None or not self.repeats:
+            return None
+        return lambda latest: check_clean(str(self.spec.out), old, latest, SIMILAR)
 
     def _keep_clean(self, clean: CleanPass) -> bool:
         """Compare the unchanged images' scores with those of the run's beginning, and store them and the manifest.
@@ -333,6 +311,10 @@ class _Run:
             except RunStoppedError:
                 self.store.add(watch.look())
                 raise
+            except KeyboardInterrupt as stop:
+                if watch.waiting:
+                    stop.add_note(watch.waiting)
+                raise
             self.store.add(watch.look())
             tally.next_meter()
             if done < new[attack.name, pixels]:
@@ -375,7 +357,13 @@ class _Run:
         failed = table.filter(pc.equal(table["status"], "failed"))
         return RunResult(
             self.spec,
-            summarise(table, [attack.name for attack in self.spec.attacks()], self.spec.pixels, self.spec.goal),
+            summarise(
+                table,
+                [attack.name for attack in self.spec.attacks()],
+                self.spec.pixels,
+                self.spec.goal,
+                sure=self.target.outputs != "labels",
+            ),
             images=clean.images,
             attacked=len(clean.right),
             failed=len(failed),

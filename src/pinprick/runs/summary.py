@@ -27,7 +27,8 @@ class Row:
 
     ``n`` units finished, failed and held ones among them; of an untargeted-derived row, images. ``interval`` is (0, 1)
     where ``n`` is 0, and null in JSON. ``mean_queries`` and ``median_queries`` are questions asked when the unit
-    stopped, failures included; ``confidence`` is the mean probability of the wrong class over successes.
+    stopped, failures included; ``confidence`` is the mean probability of the wrong class over successes, None
+    where the classifier gives labels only.
     """
 
     attack: str
@@ -48,15 +49,24 @@ class Row:
         return asdict(self) | {"interval": list(self.interval) if self.n else None}
 
 
-def summarise(table: pa.Table, attacks: Sequence[str], pixels: Sequence[int], goal: str) -> list[Row]:
-    """Rows of ``table`` in the order of ``attacks``, then ``pixels``; attacks and pixels without units have n = 0."""
-    return [summary_row(select(table, attack, count), attack, count, goal) for attack in attacks for count in pixels]
+def summarise(
+    table: pa.Table, attacks: Sequence[str], pixels: Sequence[int], goal: str, *, sure: bool = True
+) -> list[Row]:
+    """Rows of ``table`` in the order of ``attacks``, then ``pixels``; attacks and pixels without units have n = 0.
+
+    ``sure`` says whether the classifier gives confidences: where it gives labels, the 1 that is stored is none.
+    """
+    return [
+        summary_row(select(table, attack, count), attack, count, goal, sure=sure)
+        for attack in attacks
+        for count in pixels
+    ]
 
 
-def summary_row(units: pa.Table, attack: str, pixels: int, goal: str) -> Row:
+def summary_row(units: pa.Table, attack: str, pixels: int, goal: str, *, sure: bool = True) -> Row:
     """The row of the units of one attack at one number of pixels, counted as ``goal`` says."""
     counted = by_image(units) if goal == DERIVED else units
-    rate, asked, sure = success_rate(counted), questions(counted), confidence(counted)
+    rate, asked, certain = success_rate(counted), questions(counted), confidence(counted) if sure else None
     return Row(
         attack=attack,
         pixels=pixels,
@@ -69,5 +79,5 @@ def summary_row(units: pa.Table, attack: str, pixels: int, goal: str) -> Row:
         mean_queries=None if asked.asked is None else asked.asked.mean,
         median_queries=None if asked.asked is None else asked.asked.median,
         mean_queries_to_success=None if asked.to_success is None else asked.to_success.mean,
-        confidence=None if sure is None else sure.mean,
+        confidence=None if certain is None else certain.mean,
     )

@@ -191,6 +191,16 @@ class Watch:
         held, self._held = self._held, []
         return held
 
+    @property
+    def waiting(self) -> str:
+        """What becomes of the outcomes that wait for a look, where the run ends without one; empty without any."""
+        return f"{self._left_out()}." if self._held else ""
+
+    def _left_out(self) -> str:
+        held = len(self._held)
+        are = "outcome since it was last seen the same is" if held == 1 else "outcomes since it was last seen the same are"
+        return f"{held} {are} left out"
+
     def _changed(self, scores: Scores, now: Scores, apart: float) -> None:
         kept = getattr(self.target, "kept", None)
         if kept is not None:
@@ -198,7 +208,7 @@ class Watch:
         raise HaltError(
             f"{self.target.name} has become another model in the middle of the run: an unchanged image scores "
             f"otherwise (class {int(np.argmax(scores))} was foremost, now {int(np.argmax(now))}; scores differ by "
-            f"{apart:.2g} of their spread). {len(self._held)} outcomes since it was last seen the same are left out."
+            f"{apart:.2g} of their spread). {self._left_out()}."
         )
 
     def end(self, *, finished: bool) -> None:

@@ -1,0 +1,1 @@
+"""One network in several forms: as torch, as an ONNX file, behind a server."""
