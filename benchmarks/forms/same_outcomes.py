@@ -17,17 +17,18 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from benchmarks.same_verdicts import exported
+from tests.servers.server import MLSERVER, mlserver, served_file, told
 
 from pinprick.intervals import wilson
 from pinprick.runs.store import read_outcomes
 from pinprick.targets.loading import load_target
 from pinprick.targets.torch_target import TorchTarget
-from tests.servers.server import MLSERVER, mlserver, served_file, told
 
 COMPARED = {
     "fooled": ("status",),
@@ -120,6 +121,9 @@ def compare(runs: dict[str, Path]) -> list[str]:
         found = differences(tables[first], tables[name])
         lines.append(line(name, tables[name], found))
         notes += told_differences(name, (tables[first], tables[name]), found)
+    for one, other in combinations(others, 2):
+        found = differences(tables[one], tables[other])
+        notes.append(f"{other} beside {one}: {found.same} of {found.rows} rows the same")
     return lines + notes
 
 

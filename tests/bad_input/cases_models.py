@@ -143,6 +143,7 @@ FACTORIES = Section(
         Case("a file that is no Python", "--model broken.py:net", broken_syntax),
         Case("a package that is not installed", "--model broken.py:net", import_of_nothing),
         Case("a function that raises", "--model model.py:raises"),
+        Case("the function that takes images, and not one that returns it", "--model model.py:scores"),
         Case("a function that ends Python", "--model model.py:leaves"),
         Case("a function whose weights are missing", "--model model.py:missing_weights"),
         Case("a function that returns a dict", "--model model.py:a_dict"),

@@ -146,9 +146,9 @@ def plain(run: Measures) -> str:
         ),
         (
             made_up(3, 10, expected=40),
-            f"{FOOLS} 3 of 10 images it gets right (30.0 %, 95 % interval 10.8 to 60.3 %). "
-            "The run is not finished: 10 of 40 units have ended. Those that are fooled end first, so the rates may "
-            "still come down.",
+            f"So far, {FOOLS[0].lower()}{FOOLS[1:]} 3 of 10 images it gets right (30.0 %, 95 % interval 10.8 to "
+            "60.3 %). The run is not finished: 10 of 40 units have ended. Those that are fooled end first, so the "
+            "rates may still come down.",
         ),
     ],
     ids=[

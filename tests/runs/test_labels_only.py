@@ -107,6 +107,7 @@ def test_labels_have_no_confidence(folder: Path) -> None:
     shown = CliRunner().invoke(app, ["summary", str(folder)])
     assert "Confidence in the wrong class" not in shown.output
 
+
 def test_min_pixels_has_courses_too_and_other_attacks_have_none(tmp_path: Path) -> None:
     small_run(out=tmp_path / "a", attack="min-pixels", pixels=(9,), budget=400, limit=3)
     assert all(row["course_pixels"] for row in read_outcomes(tmp_path / "a").to_pylist())

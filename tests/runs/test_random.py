@@ -269,6 +269,9 @@ def test_it_is_measured_printed_reported_and_checked(tmp_path: Path) -> None:
     text = write_report(tmp_path / "run").path.read_text(encoding="utf-8")
     assert "more than half of them meet the goal" in text
     assert "in 5 passes of their own, as it is random" in text
+    for row in table.to_pylist():
+        word = "in" if row["status"] == "fooled" else "with the goal met in"
+        assert f", {word} {row['agree']} of 5 passes" in text
     check_values(table)
     for name, values, wrong in (
         ("agree", [6], "more than there were"),

@@ -190,6 +190,26 @@ def test_a_run_s_budget_holds_and_cuts_no_unit(
         assert ledger["units"].cut == ledger["units"].lost == 0
 
 
+def test_what_was_sent_and_that_units_are_missing_is_printed(tmp_path: Path) -> None:
+    server = V2()
+    with serving(server) as url:
+        line = ["attack", "--model", f"{url}/v2/models/digits", "--data", "digits:test", "--outputs", "logits"]
+        line += ["--limit", "6", "--pixels", "2", "--budget", "60"]
+        stopped = CliRunner().invoke(app, [*line, "--run-budget", "140", "--out", str(tmp_path / "run")])
+        sent = images_of(server)
+        whole = CliRunner().invoke(app, line)
+    assert (stopped.exit_code, whole.exit_code) == (4, 0)
+    ended = len(read_outcomes(tmp_path / "run"))
+    assert 0 < ended < 6
+    assert f"unfinished: {ended} of 6 units have ended. Fooled ones end first" in stopped.stdout
+    assert "unfinished" not in whole.stdout
+    assert re.search(
+        rf"^sent to the model: {sent} images: \d+ unchanged, \d+ changed and \d canaries$", stopped.stdout, re.M
+    )
+    local = CliRunner().invoke(app, ["attack", "--model", "cnn-digits", *line[3:], "--limit", "2"])
+    assert "sent to the model" not in local.stdout
+
+
 def test_a_budget_for_a_local_model_holds_too(undisturbed: dict[str, dict[str, Any]]) -> None:
 
     def counted(images: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,23 @@ def test_its_forest_is_trained_and_attacked(place: Path) -> None:
     done = CliRunner().invoke(app, [*shlex.split(line)[1:], "--limit", "2", "--budget", "60"])
     assert done.exit_code == 0, done.output
     assert len([row for row in done.stdout.splitlines() if row.startswith(("few-pixel", "random"))]) == 6
+
+
+def test_the_onnx_file_of_its_page_is_made_checked_and_attacked(place: Path) -> None:
+    page = (DOCS / "onnx.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    with warnings.catch_warnings():
+        # The exporter that needs no other package is the older one, of which it warns.
+        warnings.simplefilter("ignore")
+        exec(compile(block, "onnx.md", "exec"), {})
+    check, attack = (line for line in page.splitlines() if "digits.onnx --data" in line)
+    checked = CliRunner().invoke(app, [*shlex.split(check)[1:], "--questions", "300", "--strict"])
+    assert checked.exit_code == 0, checked.output
+    assert "OnnxTarget, " in checked.stdout
+    assert ", NCHW, onnxruntime" in checked.stdout
+    done = CliRunner().invoke(app, [*shlex.split(attack)[1:], "--limit", "2", "--budget", "20"])
+    assert done.exit_code == 0, done.output
+    assert len([row for row in done.stdout.splitlines() if row.startswith(("few-pixel", "random"))]) == 4
 
 
 def test_its_links_lead_somewhere() -> None:

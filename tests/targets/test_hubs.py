@@ -150,6 +150,7 @@ def test_gray_images_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ("timm:features", {"timm": timm()}, "a network with 0 classes"),
         ("timm:x", {"timm": timm(RuntimeError("Unknown model (x)"))}, r"loading it raised RuntimeError: Unknown model"),
+        ("timm:x", {"timm": timm(OSError("No connection. Look."))}, r"OSError: No connection\. Look\. Check the name"),
         ("timm:x", {"timm": timm(interpolation="random")}, "its images are resized by 'random'"),
         ("torchvision:resnet19", {}, "there is no 'resnet19'.*Did you mean resnet18"),
         ("torchvision:resnet18@V3", {}, "there is no 'V3'.*IMAGENET1K_V1"),

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from pinprick.attacks.settings import read_settings
 from pinprick.cli.console import say, stderr, stdout_to_stderr, tell
-from pinprick.cli.tables import print_rows
+from pinprick.cli.tables import print_rows, unfinished
 from pinprick.errors import EXIT_DONE, EXIT_FAILED_UNITS, EXIT_HALTED, EXIT_INTERRUPTED, plain
 from pinprick.runs.estimate import estimate
 from pinprick.runs.plan import seconds_text
@@ -76,7 +76,7 @@ def _run(spec: Spec, as_json: bool) -> int:
     if as_json:
         typer.echo(json.dumps(result.as_dict(), allow_nan=False))
     else:
-        _print(result)
+        _print(result, live.units)
     if result.failed:
         say(f"{result.failed} unit{'' if result.failed == 1 else 's'} failed, the first with: {result.first_reason}")
     if result.stopped is not None:
@@ -146,12 +146,24 @@ class _Live:
             self.say(f"{self.stored + done} of {self.units} units, {note}")
 
 
-def _print(result: RunResult) -> None:
-    """The summary for people."""
+def _print(result: RunResult, units: int | None = None) -> None:
+    """The summary for people, of a run of so many units where that is known."""
     rate = "" if result.clean_accuracy is None else f", clean accuracy {result.clean_accuracy:.1%}"
     image = "image" if result.attacked == 1 else "images"
     seconds = seconds_text(result.seconds)
     typer.echo(f"{result.attacked} right {image} of {result.images} scored{rate}; this command took {seconds}")
+    if result.stopped is not None:
+        tell(unfinished(len(result.table), units))
     print_rows(result.rows)
+    if result.ledger is not None:
+        tell(_sent(result.ledger))
     if result.spec.out is not None:
         tell(f"results: {result.spec.out}")
+
+
+def _sent(ledger: dict[str, Any]) -> str:
+    """``sent to the model: 1,223 images: 10 unchanged, 1,210 changed and 3 canaries``, of every session of a run."""
+    named = {"unchanged": "unchanged", "units": "changed", "canary": "canaries"}
+    parts = [f"{ledger[purpose]['sent']:,} {name}" for purpose, name in named.items()]
+    again = f"; {ledger['total']['retried']:,} of them again" if ledger["total"]["retried"] else ""
+    return f"sent to the model: {ledger['total']['sent']:,} images: {', '.join(parts[:-1])} and {parts[-1]}{again}"

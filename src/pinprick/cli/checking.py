@@ -55,7 +55,7 @@ def _print(report: TargetReport) -> None:
 def _lines(report: TargetReport) -> list[tuple[str, str]]:
     identity = {name: value for name, value in report.identity.items() if isinstance(value, str)}
     weights = identity.get("weights")
-    where = [identity[name] for name in ("engine", "device", "dtype") if identity.get(name)]
+    where = [identity[name] for name in ("layout", "engine", "device", "dtype") if identity.get(name)]
     told = [report.kind, *([f"weights {weights}"] if weights else []), *where]
     shape = " x ".join(map(str, report.shape))
     whence = {"model": "as the model states", "images": "as --data has them", "tried": "tried: it states none"}

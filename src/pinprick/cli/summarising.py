@@ -10,7 +10,7 @@ import typer
 
 from pinprick.attacks.registry import following_budget
 from pinprick.cli.console import tell
-from pinprick.cli.tables import amount, figure, print_rows, print_table, share_range
+from pinprick.cli.tables import amount, figure, print_rows, print_table, share_range, unfinished
 from pinprick.metrics.minimum import Minimum
 from pinprick.metrics.pairs import ClassPairs
 from pinprick.metrics.rates import Rate
@@ -97,10 +97,7 @@ def _state(run: Measures) -> None:
     elif not run.attacked:
         typer.echo("the model got none of the images right, so there is nothing to measure")
     elif not run.finished:
-        of = "" if run.units_expected is None else f" of {run.units_expected:,}"
-        typer.echo(
-            f"unfinished: {run.units:,}{of} units have ended. Fooled ones end first, so that rates may still fall"
-        )
+        typer.echo(unfinished(run.units, run.units_expected))
     left_out = max((row.left_out for row in run.rows), default=0)
     if left_out:
         typer.echo(f"images with targets still to come are left out, up to {left_out} a row")

@@ -55,6 +55,12 @@ def print_rows(rows: Iterable[Row]) -> None:
     )
 
 
+def unfinished(ended: int, units: int | None) -> str:
+    """That a run's figures are of some of its units only."""
+    of = "" if units is None else f" of {units:,}"
+    return f"unfinished: {ended:,}{of} units have ended. Fooled ones end first, so that rates may still fall"
+
+
 def figure(value: float | None, form: str) -> str:
     """A figure in the form of :meth:`str.format`, a dash where there is none."""
     return "-" if value is None else form.format(value)

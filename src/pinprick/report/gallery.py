@@ -48,7 +48,7 @@ class Card:
     """A unit as the gallery shows it. Confidences are None where the classifier gives labels only.
 
     ``watched`` is the class whose confidence a held unit tried to move: its own, pushed down to ``watched_share``, or
-    (targeted) the target, pushed up to it.
+    (targeted) the target, pushed up to it. Of ``draws`` deciding passes ``agree`` met the goal, None of a single one.
     """
 
     image: str
@@ -62,6 +62,8 @@ class Card:
     predicted_after: int
     confidence_after: float | None
     watched_share: float | None
+    draws: int
+    agree: int | None
     asked: int
     first_hit: int | None
     height: int
@@ -188,6 +190,8 @@ def _card(unit: dict[str, Any], image: Image, outputs: str | None) -> Card:
         predicted_after=unit["predicted_after"],
         confidence_after=unit["confidence_after"] if sure else None,
         watched_share=_watched(unit, outputs) if sure and unit["status"] == "held" else None,
+        draws=unit["draws"],
+        agree=unit["agree"],
         asked=unit["asked"],
         first_hit=unit["first_hit"],
         height=image.shape[1],

@@ -152,6 +152,8 @@ def verdict(run: Measures) -> tuple[str, ...]:
     fewest = first.minimum
     median = None if fewest is None else fewest.median
     what = _found(run, first) if fewest is None or median is None else _fewest(run, first, fewest, median)
+    # What has ended is no fair part of the run: those that are fooled end first.
+    what = what if run.finished else f"So far, {what[0].lower()}{what[1:]}"
     sentences = [f"{what}{_baseline(run, first)}."]
     if fewest is not None and median is None and first.row.successes:
         sentences.append(f"That is under half: half would take more than {pixels_text(fewest.cap)}.")

@@ -37,7 +37,7 @@ class Asking:
         """Whether so many questions are left; where not, ``what`` is unchecked."""
         if questions <= self.left:
             return True
-        self.unchecked.append(f"{what} (it takes {questions} questions more than --questions {self.limit} leaves)")
+        self.unchecked.append(f"{what} (it takes {questions} questions, more than --questions {self.limit} leaves)")
         return False
 
     def ask(self, images: NDArray[np.uint8], rows: int | None = None, *, fast: bool = False) -> Answers:

@@ -296,7 +296,8 @@ class _Check(Asking):
             raise
         except Exception as error:
             return False, f"dense: {one_line(error)}", None
-        return choice.incremental, choice.why, choice.ratio if choice.incremental else None
+        why = choice.why if choice.incremental else f"dense: {choice.why}"
+        return choice.incremental, why, choice.ratio if choice.incremental else None
 
 
 def _are_scores(target: Target, images: NDArray[np.uint8]) -> bool:

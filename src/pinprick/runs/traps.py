@@ -132,7 +132,8 @@ def _precision(scores: Scores) -> list[Trap]:
                 Trap(
                     "rounded",
                     f"all scores have {digits} decimals or fewer: small changes are rounded away",
-                    "Have the model put out all digits.",
+                    "Have the model put out all digits. Scores of forests and neighbours are steps by nature, "
+                    "finer with more of these.",
                 )
             ]
     return []

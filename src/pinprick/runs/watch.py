@@ -198,7 +198,11 @@ class Watch:
 
     def _left_out(self) -> str:
         held = len(self._held)
-        are = "outcome since it was last seen the same is" if held == 1 else "outcomes since it was last seen the same are"
+        are = (
+            "outcome since it was last seen the same is"
+            if held == 1
+            else "outcomes since it was last seen the same are"
+        )
         return f"{held} {are} left out"
 
     def _changed(self, scores: Scores, now: Scores, apart: float) -> None:

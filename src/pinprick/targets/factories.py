@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 import traceback
@@ -90,12 +91,32 @@ def _call(model: str, factory: Callable[[], Any]) -> Any:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        right = (
-            "Paths in it are relative to where you are."
-            if isinstance(error, FileNotFoundError)
-            else "It is called without arguments."
-        )
+        right = "It is called without arguments."
+        if isinstance(error, FileNotFoundError):
+            right = "Paths in it are relative to where you are."
+        elif _wants_images(factory):
+            name = getattr(factory, "__name__", "it")
+            right = (
+                "It is called without arguments and returns the model. If it takes images itself, name a function that "
+                f"returns it: def model(): return {name}."
+            )
         raise InputError(f"--model {model}", f"calling it raised {_where(error)}", right) from error
+
+
+def _wants_images(factory: Callable[..., Any]) -> bool:
+    """Whether a function cannot be called without arguments, but with one: it may be the classifier itself."""
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):
+        return False
+    takes = []
+    for arguments in ((), (None,)):
+        try:
+            signature.bind(*arguments)
+            takes.append(len(arguments))
+        except TypeError:
+            continue
+    return takes == [1]
 
 
 def _where(error: BaseException) -> str:

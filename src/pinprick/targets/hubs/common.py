@@ -60,7 +60,7 @@ def loading(what: str, *, trusted: bool) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         right = "Check the name, and the connection if it is not here yet; a factory (file.py:function) always works."
-        raise InputError(what, f"loading it raised {one_line(error)[:300]}", right) from error
+        raise InputError(what, f"loading it raised {one_line(error)[:300].rstrip('.')}", right) from error
     finally:
         if not trusted:
             os.environ.pop(_ONLY_WEIGHTS)

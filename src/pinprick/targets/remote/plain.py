@@ -154,7 +154,7 @@ class PlainCodec(Codec):
         if not known.all():
             if self.take.missing is None:
                 lacking = list(self._places)[int(np.argmin(known))]
-                raise Fault(f"the answer lacks the class {lacking!r:.40}")
+                raise Fault(f"the answer lacks the class {lacking!r:.40}; missing = 0.0 in [answer] fills such ones in")
             row[~known] = self.take.missing
         return row
 
