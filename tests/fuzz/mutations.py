@@ -94,15 +94,18 @@ def damaged_zip(draw: st.DrawFn, whole: Sequence[bytes]) -> bytes:
     """A zip file with one of its members damaged, gone or renamed, and right checksums."""
     with zipfile.ZipFile(io.BytesIO(draw(st.sampled_from(whole)))) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    # The pickle is what is read; the tensors' bytes may be anything.
-    name = draw(st.sampled_from(sorted(members)) | st.sampled_from([n for n in members if n.endswith("data.pkl")]))
+    # The pickle, or skops' account of the rest, is what is read; the tensors' bytes may be anything.
+    read = [name for name in members if name.endswith(("data.pkl", "schema.json"))]
+    name = draw(st.sampled_from(sorted(members)) | st.sampled_from(read))
     kind = draw(st.sampled_from(["change", "change", "change", "delete", "rename"]))
     content = members[name]
     if kind != "change":
         del members[name]
     if kind == "rename":
         members[draw(st.text("abc/.0", min_size=1, max_size=6))] = content
-    if kind == "change":
+    if kind == "change" and name.endswith(".json"):
+        members[name] = draw(json_bytes([json.loads(content)]))
+    elif kind == "change":
         members[name] = draw(damaged([content]))
     return zip_with_checksums(members)
 

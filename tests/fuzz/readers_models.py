@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 from hypothesis import strategies as st
 
 from pinprick.data.sets import load_images
@@ -23,6 +24,8 @@ from pinprick.runs.measures import measures
 from pinprick.runs.spec import make_spec
 from pinprick.runs.store import read_outcomes
 from pinprick.targets.loading import load_target
+from pinprick.targets.onnx_file import choose_output, expected_values, only_output, order_of, read_onnx
+from pinprick.targets.passes import ask
 from tests.fuzz import seeds
 from tests.fuzz.mutations import (
     changed_json,
@@ -89,9 +92,39 @@ def checkpoint(folder: Path, data: bytes) -> None:
     read_checkpoint(put(folder / "w.checkpoint", data), None, "cpu")
 
 
+def classifiers() -> st.SearchStrategy[Given]:
+    whole = seeds.skops_files()
+    return damaged(whole) | damaged_zip(whole)
+
+
+def classifier(folder: Path, data: bytes) -> None:
+    """Whatever the file says that it is, it answers to an image or gives its reason."""
+    target = load_target(str(put(folder / "x.skops", data)))
+    answers = ask(target, np.zeros((2, 1, 2, 2), np.uint8), 2)
+    json.dumps(target.identity())
+    assert len(answers.scores) == 2
+
+
+def onnx_files() -> st.SearchStrategy[Given]:
+    return damaged(seeds.onnx_files())
+
+
+def onnx_file(folder: Path, data: bytes) -> None:
+    """As far as it is read before onnxruntime sees it, which runs in the user's process whatever is read here."""
+    file = read_onnx(put(folder / "x.onnx", data), "--model x.onnx")
+    head = choose_output(file, None, "--model x.onnx")
+    assert only_output(file, head)
+    for entry in file.model.graph.input:
+        expected_values(file.model, entry.name)
+        sizes = [one.dim_value or None for one in entry.type.tensor_type.shape.dim]
+        order_of(sizes, file.model, entry.name, "--model x.onnx", "auto")
+
+
 READERS = (
     Reader("name of a set, model or folder", names, name),
     Reader("safetensors weights and card", safetensors, weights),
     Reader("state dict", pickles, state_dict),
     Reader("checkpoint", pickles, checkpoint),
+    Reader("classifier of skops", classifiers, classifier),
+    Reader("ONNX file", onnx_files, onnx_file),
 )

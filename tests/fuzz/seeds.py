@@ -8,6 +8,8 @@ import json
 import struct
 import tarfile
 import tempfile
+import warnings
+import zipfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import skops.io
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image as PILImage
-from safetensors.torch import save
+from safetensors.torch import save as as_safetensors
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from pinprick.data.digits import digits
 from pinprick.models.registry import build_net
@@ -29,6 +40,7 @@ from pinprick.runs.store import read_outcomes
 from tests.bad_input.files import chunked_png
 from tests.conftest import digits_target
 from tests.data.helpers import image_table, picture, saved
+from tests.targets.onnx_files import linear, save, with_external, zipmap
 
 
 @lru_cache
@@ -128,7 +140,7 @@ def safetensors_files() -> tuple[bytes, ...]:
         path = Path(folder) / "w.safetensors"
         save_weights(path, net, Card("fc-4", 3, (1, 4, 4), (0.5,), (0.5,), class_names=("a", "b", "c")))
         with_card = path.read_bytes()
-    return with_card, save(dict(net.state_dict()))
+    return with_card, as_safetensors(dict(net.state_dict()))
 
 
 @lru_cache
@@ -158,3 +170,43 @@ def runs() -> tuple[tuple[dict[str, Any], pa.Table, pa.Table], ...]:
             assert clean is not None
             found.append((json.loads((out / "manifest.json").read_text()), read_outcomes(out), clean))
     return tuple(found)
+
+
+@lru_cache
+def skops_files() -> tuple[bytes, ...]:
+    """Classifiers of images of 1 x 2 x 2 that skops reads without trust, packed and not."""
+    rows = np.random.default_rng(0).random((12, 4))
+    labels = np.arange(12) % 3
+    made = [
+        GaussianNB(),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        LinearSVC(),
+        MLPClassifier((3,), max_iter=1),
+        GridSearchCV(RidgeClassifier(), {"alpha": [0.1, 1]}, cv=2),
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitted = [each.fit(rows, labels) for each in made] + [GaussianNB().fit(rows, np.array(list("abc"))[labels])]
+    packed = skops.io.dumps(fitted[0], compression=zipfile.ZIP_DEFLATED)
+    return (*(skops.io.dumps(each) for each in fitted), packed)
+
+
+@lru_cache
+def onnx_files() -> tuple[bytes, ...]:
+    """Networks in ONNX files, one of them with its weights beside it and one of scikit-learn's kind."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        node, dicts = zipmap(("cat", "dog", "ship"))
+        paths = [
+            linear(folder / "a.onnx", ("n", 1, 2, 2), 4),
+            linear(folder / "b.onnx", (1, 2, 2, 3), 12, element="uint8"),
+            with_external(linear(folder / "c.onnx", ("n", 4), 4)),
+            save(
+                folder / "d.onnx",
+                [helper.make_node("Div", ["images", "by"], ["plain"]), node],
+                [helper.make_tensor_value_info("images", TensorProto.FLOAT, ("n", 3, 2, 2))],
+                [dicts],
+                [numpy_helper.from_array(np.full(1, 255, np.float32), "by")],
+            ),
+        ]
+        return tuple(path.read_bytes() for path in paths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import sys
+import zipfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,19 @@ def test_another_version_of_scikit_learn_is_told(kind: str, tmp_path: Path, monk
     target = load_target(path, trust_pickle=True, normalize="0..16")
     told = f"warning: scikit-learn 1.2.3 has written it, and {sklearn.__version__} reads it: it may answer otherwise"
     assert target.notes == (told,)
+
+
+def test_a_small_file_that_unpacks_to_a_very_large_one_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.skops"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("schema.json", b'{"content": "' + b"0" * (2**26) + b'"}')
+    with pytest.raises(InputError, match=r"bytes that say they unpack to 67108879"):
+        load_target(str(path))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.npy", "w") as file:
+        for _ in range(2**8 + 1):
+            file.write(bytes(2**20))
+    with pytest.raises(InputError, match=r"bytes that say they unpack to 269484032"):
+        load_target(str(path), trust_pickle=True)
 
 
 @pytest.mark.parametrize(("version", "message"), [("0.12.1", "skops 0.12.1 does not read files safely"), (None, "pip")])

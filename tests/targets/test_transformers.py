@@ -22,6 +22,14 @@ from pinprick.targets.torch_target import TorchTarget
 
 pytestmark = [pytest.mark.servers, pytest.mark.filterwarnings("ignore")]
 
+DAMAGED = [
+    {"rescale_factor": "a"}, {"rescale_factor": None}, {"rescale_factor": 1e400}, {"image_std": "x"},
+    {"image_mean": 0.5, "image_std": 0.5}, {"image_std": [0.0, 0.0, 0.0]}, {"size": {"shortest_edge": "x"}},
+    {"size": -3}, {"size": 0}, {"size": {"height": 10**6, "width": 10**6}}, {"resample": 99}, {"resample": "x"},
+    {"do_center_crop": True, "crop_size": {"height": -1, "width": 2}},
+    {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 32}, "crop_pct": 0},
+    {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 32}, "crop_pct": -1e-9},
+]  # fmt: skip
 NAMES = {0: "ant", 1: "bee, honey bee", 2: "cat"}
 PROCESSORS = {
     "vit": {"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 32}, "resample": 2},
@@ -169,3 +177,14 @@ def test_a_processor_that_does_something_else_is_told(folder: Path, tmp_path: Pa
     path = place / "preprocessor_config.json"
     path.write_text(json.dumps(OWN | SCALE | PROCESSORS["clip"] | LEVIT))
     assert any("does something else to images" in note for note in loaded(place).notes)
+
+
+@pytest.mark.parametrize("entries", DAMAGED, ids=str)
+def test_entries_of_a_processor_that_nothing_can_be_done_with_are_told(
+    entries: dict[str, Any], folder: Path, tmp_path: Path
+) -> None:
+    place = with_processor(folder, "vit", tmp_path)
+    whole = json.loads((place / "preprocessor_config.json").read_text())
+    (place / "preprocessor_config.json").write_text(json.dumps(whole | entries))
+    with pytest.raises(InputError, match=r"preprocessor_config|Check the name|standard deviation"):
+        loaded(place)

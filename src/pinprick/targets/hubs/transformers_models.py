@@ -16,7 +16,7 @@ from torch import nn
 
 from pinprick.data.image_set import ImageSet
 from pinprick.data.transform import Preparation, prepared
-from pinprick.errors import InputError
+from pinprick.errors import InputError, one_line
 from pinprick.paths import given_path
 from pinprick.targets.base import Target
 from pinprick.targets.hubs.common import hub_target, loading, package
@@ -25,6 +25,8 @@ from pinprick.targets.torch_target import TorchTarget
 
 _FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 _INSTALL = "Install it: pip install 'pinprick[hub]'."
+LARGEST_SIDE = 2**13
+"""Pixels; a picture is resized to what a processor says, to see what else it does."""
 _DIFFER = 0.02
 """Mean difference of pixel values in [0, 1], of noise, from which on images count as prepared otherwise."""
 
@@ -71,7 +73,12 @@ def load(model: str, options: Options) -> Target:
         raise InputError(what, f"{len(missing)} of its weights are missing, first {missing[0]!r}", right)
     if getattr(net.config, "problem_type", None) in ("regression", "multi_label_classification"):
         raise InputError(what, f"made for {net.config.problem_type}", "Give a classifier of one class an image.")
-    return _target(Logits(net), net.config, processor, options, model)
+    try:
+        return _target(Logits(net), net.config, processor, options, model)
+    except (ArithmeticError, AttributeError, KeyError, MemoryError, TypeError, ValueError) as error:
+        # Its entries are anyone's, and transformers looks at some of them only when it is given an image.
+        wrong = f"its image processor cannot be used as its entries are ({one_line(error)[:160]})"
+        raise InputError(what, wrong, "Mend preprocessor_config.json, or give a factory (file.py:function).") from error
 
 
 def _source(text: str, what: str) -> tuple[str, str | None]:
@@ -155,16 +162,14 @@ def _preparation(entries: dict[str, Any]) -> Preparation | None:
 
 
 def _sides(size: Any) -> int | tuple[int, int] | None:
-    """The short side, or height and width; None for anything else."""
-    if isinstance(size, int):
-        return size
-    if isinstance(size, dict):
-        size = {name: side for name, side in size.items() if side is not None}
-        if set(size) == {"shortest_edge"}:
-            return int(size["shortest_edge"])
-        if set(size) == {"height", "width"}:
-            return int(size["height"]), int(size["width"])
-    return None
+    """The short side, or height and width; None for anything else. Raises ValueError for sides that no image has."""
+    sides = {"shortest_edge": size} if isinstance(size, int) else size if isinstance(size, dict) else {}
+    sides = {name: int(side) for name, side in sides.items() if side is not None}
+    if any(not 1 <= side <= LARGEST_SIDE for side in sides.values()):
+        raise ValueError(f"images of {' x '.join(map(str, sides.values()))} pixels")
+    if set(sides) == {"shortest_edge"}:
+        return sides["shortest_edge"]
+    return (sides["height"], sides["width"]) if set(sides) == {"height", "width"} else None
 
 
 def _names(config: Any) -> list[str] | None:
