@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinprick.edits import Edits
+from pinprick.search.base import Asked, Search
 
 Images = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
@@ -48,3 +49,34 @@ def edits_of(parts: list[tuple[NDArray[np.int64], Images]], shape: tuple[int, in
         rows[number, : len(where)], columns[number, : len(where)] = np.divmod(where, width)
         colours[number, : len(where)] = own
     return Edits(rows, columns, colours, np.array([len(where) for where, _ in parts], np.int32))
+
+
+class FromStart(Search):
+    """A search for ever fewer pixels by labels alone, which may start from images that meet the goal."""
+
+    objective = "fitness"
+    shrinks = True
+
+    def __init__(self, places: int, shape: tuple[int, int, int], pixels: int) -> None:
+        super().__init__(places, shape, pixels)
+        self._scenes: list[Scene | None] = [None] * places
+
+    def look(self, place: int, image: Images, starts: Images | None) -> None:
+        self._scenes[place] = Scene.of(image, starts)
+
+    def scene(self, place: int) -> Scene:
+        """The images of ``place``, which :meth:`look` was given."""
+        scene = self._scenes[place]
+        assert scene is not None
+        return scene
+
+    def asked(self, parts: list[tuple[NDArray[np.int64], Images]], places: list[int]) -> Asked:
+        """Candidates of :func:`edits_of` for these places, or none."""
+        edits = edits_of(parts, self.shape) if parts else Edits.none(self.shape[0]).take([])
+        return Asked(edits, np.array(places, np.int64))
+
+    def tell(self, fitness: NDArray[np.float64]) -> None:
+        """Labels tell nothing but whether the goal is met."""
+
+    def goes_on(self, place: int) -> bool:
+        return not self.exhausted(place)

@@ -14,10 +14,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pinprick.edits import Edits
-from pinprick.search.base import Asked, Search
+from pinprick.search.base import Asked
 from pinprick.search.colours import corners
-from pinprick.search.from_start import Images, Scene, edits_of
+from pinprick.search.from_start import FromStart, Images, Scene
 from pinprick.search.surrogate import colour_kernel
 from pinprick.streams import generator
 
@@ -144,7 +143,7 @@ class _Place:
     fresh: int = 0
 
 
-class HardLabel(Search):
+class HardLabel(FromStart):
     """The smallest set of pixels that fools, by labels alone.
 
     Random sets in corner colours, larger and larger, until one fools; or an image to start from, where there is one.
@@ -153,22 +152,14 @@ class HardLabel(Search):
     moves and it shows which pixels are strong.
     """
 
-    objective = "fitness"
-    shrinks = True
-
     def __init__(self, places: int, shape: tuple[int, int, int], pixels: int) -> None:
         super().__init__(places, shape, pixels)
         self.palette = corners(shape[0])
-        self.scenes: list[Scene | None] = [None] * places
         self.sites: list[_Place | None] = [None] * places
         self._asked: list[_Place] = []
 
-    def look(self, place: int, image: Images, starts: Images | None) -> None:
-        self.scenes[place] = Scene.of(image, starts)
-
     def start(self, place: int, seed: str) -> None:
-        scene = self.scenes[place]
-        assert scene is not None
+        scene = self.scene(place)
         site = _Place(seed, scene, Strengths(self.palette, *self.shape[1:]), "starts" if len(scene.starts) else "draw")
         self.sites[place] = site
         self._fill(site)
@@ -185,11 +176,7 @@ class HardLabel(Search):
             self._asked.append(site)
             parts += [(guess.pixels.where, guess.pixels.colours) for guess in chosen]
             places += [place] * len(chosen)
-        edits = edits_of(parts, self.shape) if parts else Edits.none(self.shape[0]).take([])
-        return Asked(edits, np.array(places, np.int64))
-
-    def tell(self, fitness: NDArray[np.float64]) -> None:
-        """Labels tell nothing but whether the goal is met."""
+        return self.asked(parts, places)
 
     def told_hits(self, hits: NDArray[np.bool_]) -> None:
         start = 0
@@ -202,9 +189,6 @@ class HardLabel(Search):
     def exhausted(self, place: int) -> bool:
         site = self.sites[place]
         return site is not None and site.phase == "over"
-
-    def goes_on(self, place: int) -> bool:
-        return not self.exhausted(place)
 
     def _told(self, site: _Place) -> None:
         """A batch is answered: go on from its smallest set that fools, and put forward the next one."""

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pinprick.edits import Edits
-from pinprick.search.base import Asked, Search
-from pinprick.search.from_start import Flags, Images, Scene, edits_of
+from pinprick.search.base import Asked
+from pinprick.search.from_start import Flags, FromStart, Images, Scene
 from pinprick.streams import generator
 
 STEPS = 110
@@ -57,7 +56,7 @@ class _Place:
     mask: Flags = field(default_factory=lambda: np.zeros(0, bool))
 
 
-class SparseEvo(Search):
+class SparseEvo(FromStart):
     """One candidate at a time in each place; settings are those of the authors' code.
 
     Parameters
@@ -68,8 +67,6 @@ class SparseEvo(Search):
     crossover : how often a child has the first of two masks' pixel rather than the second's.
     """
 
-    objective = "fitness"
-    shrinks = True
     at_a_time = 1
 
     def __init__(
@@ -85,16 +82,11 @@ class SparseEvo(Search):
     ) -> None:
         super().__init__(places, shape, pixels)
         self.population, self.first, self.mutation, self.crossover = population, first, mutation, crossover
-        self.scenes: list[Scene | None] = [None] * places
         self.sites: list[_Place | None] = [None] * places
         self._asked: list[_Place] = []
 
-    def look(self, place: int, image: Images, starts: Images | None) -> None:
-        self.scenes[place] = Scene.of(image, starts)
-
     def start(self, place: int, seed: str) -> None:
-        scene = self.scenes[place]
-        assert scene is not None
+        scene = self.scene(place)
         self.sites[place] = _Place(seed, scene, "starts" if len(scene.starts) else "noise")
 
     def ask(self, limits: NDArray[np.int64]) -> Asked:
@@ -113,11 +105,7 @@ class SparseEvo(Search):
             where = np.flatnonzero(site.mask)
             parts.append((where, site.candidate[where]))
             self._asked.append(site)
-        edits = edits_of(parts, self.shape) if parts else Edits.none(self.shape[0]).take([])
-        return Asked(edits, np.array(places, np.int64))
-
-    def tell(self, fitness: NDArray[np.float64]) -> None:
-        """Labels tell nothing but whether the goal is met."""
+        return self.asked(parts, places)
 
     def told_hits(self, hits: NDArray[np.bool_]) -> None:
         for site, hit in zip(self._asked, hits.tolist(), strict=True):
@@ -132,9 +120,6 @@ class SparseEvo(Search):
     def exhausted(self, place: int) -> bool:
         site = self.sites[place]
         return site is not None and site.phase in ("first", "evolve") and self._fewest(site) <= 1
-
-    def goes_on(self, place: int) -> bool:
-        return not self.exhausted(place)
 
     @staticmethod
     def _fewest(site: _Place) -> int:
