@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import nn
 from typer.testing import CliRunner
 
 from pinprick.attacks.base import DRAWS
 from pinprick.attacks.registry import ATTACKS, make_attack
+from pinprick.attacks.search_loop import StopRule, _Loop, _Slot
 from pinprick.cli.app import app
 from pinprick.data.digits import digits
 from pinprick.data.image_set import ImageSet
+from pinprick.edits import Edits
 from pinprick.errors import BudgetError, InputError
 from pinprick.metrics.agreement import agreement
 from pinprick.report.page import write_report
@@ -234,6 +238,41 @@ def test_images_of_few_pixels_are_asked_again_before_they_count() -> None:
         assert all(row["course_pixels"][-1] <= row["changed"] for row in fooled)
     labels = random_run(noisy(1.0), attack="sparse-evo", pixels=(8,), budget=900, limit=6).table.to_pylist()
     assert sum(row["status"] == "fooled" for row in labels) >= 3
+
+
+def test_a_search_that_ends_with_a_lucky_image_is_begun_again() -> None:
+    """One pixel is the fewest there is: where a model does not stand by it, there are questions left to look on."""
+    rows = random_run(noisy(2.0), attack="min-pixels", pixels=(8,), budget=200, limit=12).table.to_pylist()
+    held = [row for row in rows if row["status"] == "held"]
+    assert held
+    assert min(row["asked"] for row in held) >= 200 - 3 * DRAWS
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=7, max_size=7), min_size=1, max_size=5), st.integers(2, 7))
+def test_a_hit_is_asked_again_no_more_than_decides(votes: list[list[bool]], draws: int) -> None:
+    """As most of all passes have it, but that two which disagree at first end it."""
+    unit, probabilities = make_unit(digits_target(), digits("test").image(0), label=0), digits_target().probabilities
+    away, stay = np.eye(10)[3] * 5, np.eye(10)[0] * 5
+    given = [0] * len(votes)
+
+    def answer(edits: Edits, handles: NDArray[np.int64], n: int) -> list[NDArray[np.float64]]:
+        told = []
+        for handle in handles.tolist():
+            part = votes[handle][given[handle] : given[handle] + n]
+            given[handle] += n
+            told.append(np.stack([away if vote else stay for vote in part]))
+        return told
+
+    meter: Any = SimpleNamespace(
+        draws=draws, rows=64, verify=answer, target=SimpleNamespace(probabilities=probabilities)
+    )
+    loop = _Loop(lambda *_: pytest.fail("no search"), meter, iter(()), StopRule(), 1)
+    slots = [_Slot(unit, handle) for handle in range(len(votes))]
+    edits = Edits.join([make_edits() for _ in votes])
+    stands = loop._stands(edits, slots).tolist()
+    for own, slot, stood, asked in zip(votes, slots, stands, given, strict=True):
+        assert slot.confirming == asked <= draws
+        assert stood == (any(own[:2]) and 2 * sum(own[:draws]) > draws)
 
 
 def row(image: str, agree: int | None, draws: int = 4, **more: Any) -> dict[str, Any]:

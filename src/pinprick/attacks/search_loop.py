@@ -21,6 +21,8 @@ from pinprick.verify import decided
 Stop = Literal["first-hit", "paper"]
 STOPS = ("first-hit", "paper")
 MakeSearch = Callable[[int, tuple[int, int, int], int], Search]
+FIRST_LOOK = 2
+"""Passes of which one has to agree on a hit of fewer pixels, for more of them to be asked."""
 FALLBACKS = 2
 """Verifications that a search for ever fewer pixels keeps questions for where the target is random, besides the one."""
 PASSES_AHEAD = 8
@@ -70,6 +72,8 @@ class _Slot:
     """Of a search that looks for ever fewer pixels: how many had been asked, and the fewest that met the goal."""
     ladder: list[Edits] = field(default_factory=list)
     """Of such a search at a random target: its hits, each of fewer pixels than the one before."""
+    turns: int = 0
+    """How often such a search was begun again."""
     confirmed: float = np.inf
     """The fewest pixels that more than one pass agreed on, and the questions of this turn that were spent on that."""
     confirming: int = 0
@@ -155,8 +159,8 @@ class _Loop:
     ) -> NDArray[np.bool_]:
         """Hits ``(N,)`` less those of fewer pixels than any before that a random target does not stand by.
 
-        Of these each unit's best is asked again in as many passes as verify, and counts where most of them agree; the
-        others do not. A search that went by single answers would end at the first image that was lucky.
+        Of these each unit's best is asked again and counts where it stands (:meth:`_stands`); the others do not. A
+        search that went by single answers would end at the first image that was lucky.
         """
         hits, chosen = hits.copy(), []
         for place, slot in enumerate(self.slots):
@@ -170,15 +174,38 @@ class _Loop:
                 chosen.append((int(own[best]), int(pixels[best]), slot))
         if not chosen:
             return hits
-        handles = np.array([slot.handle for _, _, slot in chosen], np.int64)
-        answers = self.meter.verify(edits.take([row for row, _, _ in chosen]), handles)
-        for (row, count, slot), rows in zip(chosen, answers, strict=True):
-            slot.confirming = self.meter.draws
-            if 2 * decided(slot.unit, rows, self.meter.target.probabilities)[1] > self.meter.draws:
+        stands = self._stands(edits.take([row for row, _, _ in chosen]), [slot for _, _, slot in chosen])
+        for (row, count, slot), one in zip(chosen, stands.tolist(), strict=True):
+            if one:
                 hits[row], slot.confirmed = True, count
             else:
                 slot.unconfirmed += 1
         return hits
+
+    def _stands(self, edits: Edits, slots: list[_Slot]) -> NDArray[np.bool_]:
+        """Whether more than half of as many passes as verify agree on each candidate of these units, ``(N,)``.
+
+        No more are asked than decide that, and none after two that both disagree: most hits at a noisy target are
+        lucky ones, and all passes over each would leave nothing to search with.
+        """
+        draws = self.meter.draws
+        needed = draws // 2 + 1
+        asked, agree = np.zeros(len(slots), np.int64), np.zeros(len(slots), np.int64)
+        ask = min(FIRST_LOOK, draws)
+        while ask:
+            unsure = (agree < needed) & (asked - agree <= draws - needed) & ((agree > 0) | (asked == 0))
+            open_ = np.flatnonzero(unsure)
+            # All at a time as many as the one that lacks fewest: none is asked more than may decide it.
+            ask = min([ask if not asked[n] else needed - agree[n] for n in open_.tolist()], default=0)
+            if not ask:
+                break
+            handles = np.array([slots[number].handle for number in open_.tolist()], np.int64)
+            for number, rows in zip(open_.tolist(), self.meter.verify(edits.take(open_), handles, ask), strict=True):
+                asked[number] += ask
+                agree[number] += decided(slots[number].unit, rows, self.meter.target.probabilities)[1]
+                slots[number].confirming += ask
+        stands: NDArray[np.bool_] = agree >= needed
+        return stands
 
     def _judge(
         self, scores: Scores, handles: NDArray[np.int64]
@@ -271,6 +298,8 @@ class _Loop:
                     slot.unconfirmed += 1
                     slot.first_hit = slot.best_hit = None
                     continue
+                if self._begun_again(place, slot):
+                    continue
             yield self._leave(place, slot, edits, self.meter.target.own_row(after), agree)
 
     def _fewer_will_not_do(self, slot: _Slot) -> bool:
@@ -279,6 +308,18 @@ class _Loop:
             return False
         del slot.ladder[max(1, len(slot.ladder) // 2) :]
         slot.best_hit = ((-1, -np.inf), slot.ladder[-1])
+        return True
+
+    def _begun_again(self, place: int, slot: _Slot) -> bool:
+        """Begin a search anew that has ended with what a random target does not stand by, while questions are left."""
+        assert self.search is not None
+        if self.meter.draws == 1 or not self.search.shrinks or self._left(slot) <= 0:
+            return False
+        slot.unconfirmed += 1
+        slot.turns += 1
+        slot.first_hit, slot.best_hit, slot.confirmed, slot.ladder = None, None, np.inf, []
+        # Other draws than before: the same would come to the same end.
+        self.search.start(place, f"{(int(slot.unit.seed, 16) + slot.turns) % 2**128:032x}")
         return True
 
     def _left(self, slot: _Slot) -> int:

@@ -267,25 +267,27 @@ class Meter:
             if owners[row].reason is None:
                 owners[row].reason = reason
 
-    def verify(self, edits: Edits, handles: NDArray[np.int64]) -> list[Scores]:
+    def verify(self, edits: Edits, handles: NDArray[np.int64], draws: int | None = None) -> list[Scores]:
         """Raw scores ``(draws, K)`` of fresh passes over each image as it is saved: a PNG, written and read back.
 
-        Goes past the memory, through the target itself and not its fastest way, and costs ``draws`` questions each;
-        these are reserved for it, and where it fails and the search goes on the next ones are.
+        Goes past the memory, through the target itself and not its fastest way, and costs ``draws`` questions each (by
+        default the meter's own); these are reserved for it, and where it fails and the search goes on the next ones
+        are.
         """
+        draws = draws or self.draws
         accounts = [self._accounts[int(handle)] for handle in handles]
         for account in accounts:
-            if account.asked + self.draws > account.budget:
+            if account.asked + draws > account.budget:
                 raise BudgetError(f"unit {account.unit.key} has no question left to verify with")
-            account.asked += self.draws
-        self.total_asked += self.draws * len(handles)
+            account.asked += draws
+        self.total_asked += draws * len(handles)
         bases = np.stack([account.unit.image for account in accounts])
         images = edits.apply(bases)
         saved = np.stack([decode_image(encode_png(image), "the saved image") for image in images])
         if self.target.local and self.draws == 1:
             parts = [ask(self.target, image[None], min(self.rows, VERIFYING_ROWS)) for image in saved]
         else:
-            parts = [ask(self.target, np.repeat(saved, self.draws, axis=0), self.rows, pad=bases[0])]
+            parts = [ask(self.target, np.repeat(saved, draws, axis=0), self.rows, pad=bases[0])]
         answers = joined(parts)
-        self._note(answers, [account for account in accounts for _ in range(self.draws)])
-        return list(answers.scores.reshape(len(accounts), self.draws, -1))
+        self._note(answers, [account for account in accounts for _ in range(draws)])
+        return list(answers.scores.reshape(len(accounts), draws, -1))
