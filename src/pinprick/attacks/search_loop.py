@@ -168,9 +168,10 @@ class _Loop:
             if slot is None or not len(own):
                 continue
             pixels = edits.take(own).changed(np.repeat(slot.unit.image[None], len(own), axis=0))
-            best = int(np.lexsort((fitness[own], pixels))[0])
+            # Pixels in their own colours are no attack, whatever a random target says of them.
+            best = int(np.lexsort((fitness[own], np.where(pixels > 0, pixels, edits.pixels + 1)))[0])
             hits[own[pixels < slot.confirmed]] = False
-            if pixels[best] < slot.confirmed and self._left(slot) >= self.meter.draws:
+            if 0 < pixels[best] < slot.confirmed and self._left(slot) >= self.meter.draws:
                 chosen.append((int(own[best]), int(pixels[best]), slot))
         if not chosen:
             return hits
