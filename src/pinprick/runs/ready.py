@@ -75,7 +75,9 @@ def as_begun(spec: Spec, target: Target) -> None:
     ------
     InputError : the folder's manifest cannot be read.
     """
-    stored = None if spec.out is None or not spec.out.is_dir() else read_manifest(spec.out)
+    # Outcomes without a manifest are refused where the folder is opened, by what the user gave.
+    out = spec.out
+    stored = read_manifest(out) if out is not None and (out / "manifest.json").exists() else None
     target.keep_to(None if stored is None else str(stored["passes"].get("engine", "")))
 
 

@@ -218,8 +218,8 @@ class _Run:
 
     def _early_check(self) -> Callable[[pa.Table], None] | None:
         """Of a run that goes on: refuses another model after its first images, before more of them are asked for."""
-        old = read_clean(self.spec.out)
-        if old is None or self.manifest["clean"] is None or not self.repeats:
+        old = read_clean(self.spec.out) if self.manifest["clean"] is not None and self.repeats else None
+        if old is None:
             return None
         return lambda latest: check_clean(str(self.spec.out), old, latest, SIMILAR)
 
