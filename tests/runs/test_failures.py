@@ -119,7 +119,7 @@ def test_an_image_that_fails_unchanged_is_not_attacked_and_is_told() -> None:
         listener=Listener(said.append),
     )
     assert images.names[3] not in result.table["image"].to_pylist()
-    assert any("1 unchanged images got no scores" in line for line in said)
+    assert any("1 unchanged image got no scores" in line for line in said)
 
 
 def test_when_memory_is_short_at_the_start_the_rows_are_halved(out: Path) -> None:
