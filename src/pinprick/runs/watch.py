@@ -63,7 +63,7 @@ class Watch:
         self._held: list[Outcome] = []
         counts = spec.run_budget is not None or not target.local
         self.ledger = Ledger(spec.run_budget) if counts else None
-        """Of this session alone, and of the run's folder: what the target was asked elsewhere is not in it."""
+        """Of this run alone: what the target was asked elsewhere is not in it."""
         if self.ledger is not None and out is not None:
             self.ledger.keep(out / FILE)
         self._own = target.ledger

@@ -26,6 +26,7 @@ from pinprick.targets.onnx_file import (
     order_of,
     read_onnx,
 )
+from pinprick.targets.runtime import session_options
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -271,16 +272,9 @@ def _device(device: str, providers: list[str]) -> torch.device:
 
 
 def _session(runtime: Any, file: OnnxFile, head: Head, device: torch.device, what: str) -> InferenceSession:
-    options = runtime.SessionOptions()
-    # What goes wrong is raised as well; onnxruntime would print it besides.
-    options.log_severity_level = 4
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    options.use_deterministic_compute = True
+    options = session_options(runtime)
     folder = str(file.path.resolve().parent)
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-    # Threads that wait by spinning take the cores that the search computes on between passes.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     providers: list[Any] = ["CPUExecutionProvider"]
     if device.type == "cuda":
         # The exhaustive choice of algorithms times them, and may choose others the next time.
