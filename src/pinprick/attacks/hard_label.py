@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pinprick.attacks.base import Attack, Shape
-from pinprick.attacks.search_loop import Stop, StopRule, check_stop, search_units
+from pinprick.attacks.base import Shape
+from pinprick.attacks.by_labels import FewestByLabels
+from pinprick.attacks.search_loop import StopRule, search_units
 from pinprick.outcomes import Candidate
 from pinprick.search.hard_label import BATCH, HardLabel
 from pinprick.targets.meter import Meter
-from pinprick.threat import ThreatModel
 from pinprick.units import Unit
 
 
 @dataclass(frozen=True)
-class HardLabelPixels(Attack):
+class HardLabelPixels(FewestByLabels):
     """How few pixels fool, where labels are all that the target gives; see :class:`HardLabel`.
 
     A unit counts as fooled where a set of at most as many pixels as may change is found; how many differ is its
@@ -28,19 +28,7 @@ class HardLabelPixels(Attack):
     stop : as for the other attacks; has no effect here, as the search goes on after a hit, to smaller sets.
     """
 
-    stop: Stop = "first-hit"
-
     name: ClassVar[str] = "hard-label"
-    threat: ClassVar[ThreatModel] = ThreatModel(
-        "labels", "L0 pixels", ("untargeted", "targeted", "reduce"), "AML.T0043.001"
-    )
-    course_free: ClassVar[tuple[str, ...]] = ("stop",)
-    shrinks: ClassVar[bool] = True
-    starts: ClassVar[bool] = True
-    strays: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_stop(self.stop)
 
     def default_budget(self, shape: Shape | None = None, pixels: int = 1) -> int:  # noqa: ARG002
         return 3_000

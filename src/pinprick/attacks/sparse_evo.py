@@ -8,19 +8,19 @@ from functools import partial
 from typing import ClassVar
 
 from pinprick.attacks.arguments import number_between, whole_number
-from pinprick.attacks.base import Attack, Shape
-from pinprick.attacks.search_loop import Stop, StopRule, check_stop, search_units
+from pinprick.attacks.base import Shape
+from pinprick.attacks.by_labels import FewestByLabels
+from pinprick.attacks.search_loop import StopRule, search_units
 from pinprick.outcomes import Candidate
 from pinprick.search.sparse_evo import SparseEvo
 from pinprick.targets.meter import Meter
-from pinprick.threat import ThreatModel
 from pinprick.units import Unit
 
 LARGEST = 10_000
 
 
 @dataclass(frozen=True)
-class SparseEvolution(Attack):
+class SparseEvolution(FewestByLabels):
     """Takes back pixels of an image that meets the goal, until few are left; see :class:`SparseEvo`.
 
     A unit counts as fooled where an image with at most as many changed pixels as may change is found; how many differ
@@ -32,23 +32,15 @@ class SparseEvolution(Attack):
     InputError : a population that is not 3 to 10 000, shares that are not 0 to 1, an unknown stop rule.
     """
 
-    stop: Stop = "first-hit"
     population: int = 10
     first: float = 0.004
     mutation: float = 0.04
     crossover: float = 0.9
 
     name: ClassVar[str] = "sparse-evo"
-    threat: ClassVar[ThreatModel] = ThreatModel(
-        "labels", "L0 pixels", ("untargeted", "targeted", "reduce"), "AML.T0043.001"
-    )
-    course_free: ClassVar[tuple[str, ...]] = ("stop",)
-    shrinks: ClassVar[bool] = True
-    starts: ClassVar[bool] = True
-    strays: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_stop(self.stop)
+        super().__post_init__()
         object.__setattr__(self, "population", whole_number("population", self.population, 3, LARGEST))
         for name in ("first", "mutation", "crossover"):
             object.__setattr__(self, name, number_between(name, getattr(self, name), 0, 1))
