@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from pinprick.edits import Edits, Images
-from pinprick.incremental.engine import Incremental
+from pinprick.incremental.engine import Incremental, Route
 from pinprick.incremental.kernels import ROWS, Matrix
 from tests.conftest import random_images
 from tests.incremental.nets import on_windows, random_edits, random_net
@@ -66,6 +68,28 @@ def test_base_images_that_do_not_fit_into_memory_are_computed_again() -> None:
     which = np.arange(70) % 9
     answers = [engine.scores(engine.base(images)[which], edits) for engine in (wide, narrow)]
     assert torch.equal(*answers)
+
+
+def test_all_ways_through_a_network_share_one_memory() -> None:
+    net, shape = random_net(3)
+    images = random_images(12, shape)
+    wide, narrow = (on_windows(net, shape, share=1.0) for _ in range(2))
+    names = wide.plan(1).windows
+    ends = [names[:end] for end in range(2, len(names) + 1)]
+    assert len(ends) > 2
+    assert wide.graph is not None
+    narrow.memory = 24 * Route(wide.graph, names, wide.device).bytes_per_base
+    which = np.arange(24) % 12
+    for engine in (wide, narrow):
+        engine.base(images)
+    for round_ in range(2):
+        for pixels, end in enumerate(ends, 1):
+            edits = random_edits(shape, 24, 1, 100 * round_ + pixels)
+            for engine in (wide, narrow):
+                engine.use(replace(engine.plan(1), windows=end))
+            assert torch.equal(*(engine.scores(which, edits) for engine in (wide, narrow)))
+            assert narrow.kept_bytes() <= narrow.memory
+    assert wide.kept_bytes() > narrow.memory
 
 
 def test_no_change_is_the_base_image_itself() -> None:

@@ -192,7 +192,8 @@ class Incremental:
     module : from images ``(N, C, H, W)`` float in [0, 1] to scores ``(N, K)``, float32, in evaluation mode. It is
         copied. One that cannot be taken apart is run as it is: :attr:`why` says why.
     shape : ``(C, H, W)`` of the images.
-    memory : bytes for the base images' values; the images asked for longest ago are computed again when needed.
+    memory : bytes for the base images' values, shared evenly by the ways through the network that were taken so far;
+        the images asked for longest ago are computed again when needed. One image is kept in any case.
     """
 
     def __init__(self, module: nn.Module, shape: tuple[int, int, int], *, memory: int = 1 << 30) -> None:
@@ -353,11 +354,19 @@ class Incremental:
         if windows not in self._routes:
             assert self.graph is not None
             self._routes[windows] = Route(self.graph, windows, self.device)
+            for name, other in self._routes.items():
+                if other.slots > self._most(other):
+                    # Tables do not shrink; it begins again.
+                    self._routes[name] = Route(self.graph, name, self.device)
         return self._routes[windows]
 
     def _most(self, route: Route) -> int:
-        """Base images whose values fit into memory."""
-        return max(1, self.memory // max(1, route.bytes_per_base))
+        """Base images whose values fit into its share of the memory."""
+        return max(1, self.memory // len(self._routes) // max(1, route.bytes_per_base))
+
+    def kept_bytes(self) -> int:
+        """What there is room for now, of all base images, without the rows that work is done in."""
+        return sum(route.slots * route.bytes_per_base for route in self._routes.values())
 
     def _incremental(
         self, windows: tuple[str, ...], handles: NDArray[np.int64], bases: Images, edits: Edits
