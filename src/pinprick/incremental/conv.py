@@ -9,6 +9,7 @@ the sum.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,28 +32,41 @@ class Residue:
 
     Parameters
     ----------
+    source : the number of the map that they are of.
+    kind : the remainders of their row and column, ``row * column stride + column``.
     taps : their numbers, ``row * kw + column``.
     weight : ``(C, taps * outputs)``; of several groups ``(groups, C / groups, taps * outputs / groups)``, padded.
     matrix : the same of one group, as it is multiplied by; None of several, and where there are no taps.
     """
 
+    source: int
+    kind: int
     taps: tuple[int, ...]
     weight: torch.Tensor
     matrix: Matrix | None
 
 
 class ConvStep(Step):
-    """A convolution, and the ReLU behind it if ``relu`` is given."""
+    """A convolution, and the ReLU behind it if ``relu`` is given.
 
-    def __init__(self, node: Node, device: torch.device, relu: Node | None = None) -> None:
+    Parameters
+    ----------
+    node : its inputs are maps whose channels follow one another, ``channels`` of each; of several, in one group.
+    """
+
+    def __init__(
+        self, node: Node, device: torch.device, relu: Node | None = None, channels: Sequence[int] | None = None
+    ) -> None:
         super().__init__(relu or node, device)
         assert isinstance(node.op, Conv)
         self.conv, self.op = node, node.op
         self.relu = relu is not None
         self.groups = node.op.groups
-        self.inputs = node.op.weight.shape[1] * self.groups
         self.width = padded(node.shape[0])
-        self.residues = self._residues(node.op)
+        weights = [node.op.weight] if channels is None else torch.split(node.op.weight, list(channels), dim=1)
+        self.residues = [
+            one for source, weight in enumerate(weights) for one in self._residues(node.op, source, weight)
+        ]
         self.slot = np.zeros(node.op.field.taps, np.int32)
         for residue in self.residues:
             self.slot[list(residue.taps)] = np.arange(len(residue.taps))
@@ -61,9 +75,9 @@ class ConvStep(Step):
         self.before = Table(area_of(node), self.width, device)
         self.after = Table(area_of(node), node.shape[0], device)
 
-    def _residues(self, op: Conv) -> list[Residue]:
+    def _residues(self, op: Conv, source: int, weight: torch.Tensor) -> list[Residue]:
         """For each remainder of the input row and column after division by the stride, the taps that read it."""
-        weight = op.weight.to(self.device).contiguous()
+        weight = weight.to(self.device).contiguous()
         groups, (kh, kw) = op.groups, op.reads.kernel
         outputs = weight.shape[0] // groups
         if self.width != weight.shape[0] and groups == 1:
@@ -85,7 +99,8 @@ class ConvStep(Step):
                 if groups > 1:
                     chosen = F.pad(chosen, (0, padded(chosen.shape[2]) - chosen.shape[2]))
                 matrix = Matrix(chosen[0]) if groups == 1 and taps else None
-                found.append(Residue(tuple(taps), chosen[0] if groups == 1 else chosen, matrix))
+                weights = chosen[0] if groups == 1 else chosen
+                found.append(Residue(source, y * sw + x, tuple(taps), weights, matrix))
         return found
 
     @property
@@ -116,15 +131,15 @@ class ConvStep(Step):
         return spread_of(self.conv, block.dirty)
 
     def run(self, block: Block) -> None:
-        source, dirty = block.dirty[self.sources[0]], block.dirty[self.name]
+        sources, dirty = [block.dirty[name] for name in self.sources], block.dirty[self.name]
         made = self.made(block)
         if not dirty.total:
             return
-        plan = _Chunks(self, source)
+        plan = _Chunks(self, sources)
         self.before.widen(plan.spare)
-        which, starts, ends = self._lists(block, plan, source, dirty)
+        which, starts, ends = self._lists(block, plan, sources, dirty)
         after = block.places(dirty) if self.relu else None
-        rows = block.rows[self.sources[0]]
+        rows = [block.rows[name] for name in self.sources]
         orders = None if plan.orders is None else [block.index(order) for order in plan.orders]
         done = [0] * len(self.residues)
         for chunk in range(len(plan.bounds) - 1):
@@ -144,12 +159,14 @@ class ConvStep(Step):
                 torch.maximum(value, self.after.base.index_select(0, after[out]), out=made[out])
 
     def _lists(
-        self, block: Block, plan: _Chunks, source: Dirty, dirty: Dirty
+        self, block: Block, plan: _Chunks, sources: list[Dirty], dirty: Dirty
     ) -> tuple[torch.Tensor, torch.Tensor, NDArray[np.int64]]:
         """Rows of the table that each output sums, where its list starts in its chunk, and in all for a candidate."""
-        found = source.read_by(dirty, self.op.field)
-        which = plan.first_row[found.which] + self.slot[found.tap]
-        counts = found.counts
+        lists = []
+        for source, first_row in zip(sources, plan.first_row, strict=True):
+            found = source.read_by(dirty, self.op.field)
+            lists.append((first_row[found.which] + self.slot[found.tap], found.counts))
+        which, counts = lists[0] if len(lists) == 1 else _in_turn(lists)
         if self.relu:
             # The base's own value is the last of each list.
             ends = np.cumsum(counts)
@@ -166,14 +183,15 @@ class ConvStep(Step):
         number: int,
         done: int,
         needed: int,
-        rows: torch.Tensor,
+        rows: list[torch.Tensor],
         orders: list[torch.Tensor] | None,
     ) -> int:
         """The products of a residue's inputs, from ``done`` on until ``needed`` are there; returns how many are."""
         residue, ring, taps = self.residues[number], plan.rings[number], len(self.residues[number].taps)
         while done < needed and taps:
             part = slice(done, done + ROWS)
-            given = rows[part] if orders is None else rows.index_select(0, orders[number][part])
+            own = rows[residue.source]
+            given = own[part] if orders is None else own.index_select(0, orders[number][part])
             at = plan.regions[number] + done % ring * taps
             self._product(given, residue, self.before.rows[at : at + ROWS * taps])
             done += ROWS
@@ -194,6 +212,18 @@ class ConvStep(Step):
         to.copy_(made.permute(1, 2, 0, 3))
 
 
+def _in_turn(lists: list[tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
+    """Several lists for each output, values and counts ``(outputs,)``, one behind the other as one list for each."""
+    counts: Ints = np.stack([own for _, own in lists]).sum(axis=0, dtype=np.int32)
+    starts = starts_of(counts)
+    made, begin = np.empty(int(starts[-1]), np.int32), starts[:-1]
+    for values, own in lists:
+        # From the place in its own list to that in the list of all.
+        made[np.repeat(begin - starts_of(own)[:-1], own) + np.arange(len(values))] = values
+        begin = begin + own
+    return made, counts
+
+
 class _Chunks:
     """Whole candidates put together, and where in the table the products of their inputs are.
 
@@ -206,42 +236,49 @@ class _Chunks:
     runs : for each residue ``(chunks + 1,)`` its first input of each chunk.
     regions, rings : for each residue its first row in the table, and how many inputs have place there at a time.
     orders : for each residue the inputs that it has, then rows of zeros; None with a single residue.
-    first_row : ``(inputs,)`` the row of each input's first product.
+    first_row : for each source ``(inputs,)`` the row of each input's first product.
     spare : rows of the table that are needed.
     """
 
-    def __init__(self, step: ConvStep, source: Dirty) -> None:
+    def __init__(self, step: ConvStep, sources: list[Dirty]) -> None:
         (sh, sw), (ph, pw) = step.op.reads.stride, step.op.reads.padding
         members: list[NDArray[np.intp]] | None = None
-        counts: list[NDArray[np.integer]] = [source.counts]
-        if len(step.residues) > 1:
-            width = np.int32(source.size[1])
-            row = source.positions // width
-            column = source.positions - row * width
-            kind = ((row + ph) % sh) * sw + (column + pw) % sw
-            members = [np.flatnonzero(kind == number) for number in range(len(step.residues))]
-            counts = [np.bincount(source.candidates[one], minlength=source.n) for one in members]
+        counts: list[NDArray[np.integer]] = [source.counts for source in sources]
+        if sh * sw > 1:
+            kinds = []
+            for source in sources:
+                width = np.int32(source.size[1])
+                row = source.positions // width
+                column = source.positions - row * width
+                kinds.append(((row + ph) % sh) * sw + (column + pw) % sw)
+            members = [np.flatnonzero(kinds[one.source] == one.kind) for one in step.residues]
+            counts = [
+                np.bincount(sources[one.source].candidates[own], minlength=sources[one.source].n)
+                for one, own in zip(step.residues, members, strict=True)
+            ]
         sums = [starts_of(one) for one in counts]
         used = [number for number, residue in enumerate(step.residues) if residue.taps]
         # A candidate that has more inputs than a chunk takes is a chunk by itself.
         room = [max(step.rows, int(one.max(initial=0))) for one in counts]
-        self.bounds = self._cut(source.n, [sums[one] for one in used], [room[one] for one in used])
+        self.bounds = self._cut(sources[0].n, [sums[one] for one in used], [room[one] for one in used])
         self.runs = [one[self.bounds] for one in sums]
         # What is made too early for the next chunk stands beside what this one needs.
         self.rings = [(-(-most // ROWS) + 1) * ROWS for most in room]
         self.regions: list[int] = []
         self.spare = 0
-        self.first_row = np.zeros(source.total, np.int32)
+        self.first_row = [np.zeros(source.total, np.int32) for source in sources]
         for number, residue in enumerate(step.residues):
             within = np.arange(int(sums[number][-1])) % self.rings[number]
             first = (within * len(residue.taps) + self.spare).astype(np.int32)
-            self.first_row[slice(None) if members is None else members[number]] = first
+            self.first_row[residue.source][slice(None) if members is None else members[number]] = first
             self.regions.append(self.spare)
             self.spare += self.rings[number] * len(residue.taps)
         self.orders: list[Ints] | None = None
         if members is not None:
-            fill = np.full(ROWS, source.total, np.int32)
-            self.orders = [np.concatenate([one.astype(np.int32), fill]) for one in members]
+            self.orders = []
+            for one, own in zip(step.residues, members, strict=True):
+                fill = np.full(ROWS, sources[one.source].total, np.int32)
+                self.orders.append(np.concatenate([own.astype(np.int32), fill]))
 
     @staticmethod
     def _cut(n: int, sums: list[NDArray[np.int64]], room: list[int]) -> NDArray[np.int64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from pinprick.incremental.ops import (
     Same,
     Sum,
 )
+from pinprick.incremental.parts import Part, joined, parts_of
 from pinprick.incremental.plan import Plan, longest, make_plan
 from pinprick.incremental.steps import (
     AffineStep,
@@ -71,7 +73,7 @@ class Route:
         self.batch = batch_of(self.tail)
         self.wholes = [Whole(graph.nodes[name], device, self.batch) for name in crossing]
         self.input = next(name for name, node in graph.nodes.items() if isinstance(node.op, Input))
-        self.steps = self._steps([graph.nodes[name] for name in windows])
+        self.steps = self._steps([graph.nodes[name] for name in windows], {*crossing, graph.output})
         self.free = self._frees()
         self.kept: OrderedDict[int, int] = OrderedDict()
         self.slots = 0
@@ -80,29 +82,38 @@ class Route:
         self.bytes_per_base = sum(step.bytes_per_base for step in self.steps)
         self.bytes_per_base += sum(whole.table.bytes_per_base for whole in self.wholes)
 
-    def _steps(self, nodes: list[Node]) -> list[Step]:
+    def _steps(self, nodes: list[Node], needed: set[str]) -> list[Step]:
         users: dict[str, list[str]] = {}
         for node in self.graph.nodes.values():
             for name in node.inputs:
                 users.setdefault(name, []).append(node.name)
         inside = {node.name: node for node in nodes}
+        parts = parts_of(nodes, users, needed)
         steps: list[Step] = []
         fused: set[str] = set()
         for node in nodes:
             if isinstance(node.op, Input) or node.name in fused:
                 continue
+            given = joined(node, nodes, parts)
             if isinstance(node.op, Conv):
                 own = users.get(node.name, [])
-                behind = inside.get(own[0]) if len(own) == 1 and node.name != self.graph.output else None
-                if behind is not None and isinstance(behind.op, Pointwise) and behind.op.relu:
-                    fused.add(behind.name)
-                    steps.append(ConvStep(node, self.device, behind))
-                else:
-                    steps.append(ConvStep(node, self.device))
+                behind = inside.get(own[0]) if len(own) == 1 and node.name not in needed else None
+                relu = behind if behind is not None and isinstance(behind.op, Pointwise) and behind.op.relu else None
+                if relu is not None:
+                    fused.add(relu.name)
+                channels = [one.high - one.low for one in given] if len(given) > 1 else None
+                taking = replace(node, inputs=tuple(one.name for one in given))
+                steps.append(ConvStep(taking, self.device, relu, channels))
             elif isinstance(node.op, MaxPool):
-                steps.append(MaxStep(node, self.device, self.graph.nodes[node.inputs[0]]))
-            else:
-                steps.append(_PLAIN[type(node.op)](node, self.device))
+                size = self.graph.nodes[node.inputs[0]].map
+                whole = Part(node.name, node.name, 0, node.shape[0])
+                for source, made in zip(given, parts.get(node.name, (whole,)), strict=True):
+                    shape = (made.high - made.low, *node.map)
+                    step = replace(node, name=made.name, inputs=(source.name,), shape=shape)
+                    steps.append(MaxStep(step, self.device, size, source, made))
+            elif node.name not in parts:
+                taking = replace(node, inputs=tuple(one.name for one in given))
+                steps.append(_PLAIN[type(node.op)](taking, self.device))
         return steps
 
     def _frees(self) -> list[list[str]]:

@@ -17,10 +17,12 @@ from pinprick.incremental.ops import (
     MaxPool,
     Mean,
     Node,
+    Pair,
     Pick,
     Pointwise,
     Sum,
 )
+from pinprick.incremental.parts import Part
 from pinprick.incremental.windows import Dirty, Ints, points, spread_of, starts_of
 
 _CACHE = 1 << 19
@@ -324,20 +326,21 @@ class MeanStep(Step):
 class MaxStep(TwoTables):
     """The largest of what is read: needs the base's values of everything that an output reads."""
 
-    def __init__(self, node: Node, device: torch.device, source: Node) -> None:
+    def __init__(self, node: Node, device: torch.device, size: Pair, source: Part, own: Part) -> None:
+        """``size`` of the map that it reads; whose channels ``source`` and ``own`` are."""
         super().__init__(node, device)
         assert isinstance(node.op, MaxPool)
-        self.before = Table(area_of(source), node.shape[0], device, spare=1)
+        self.before = Table(size[0] * size[1], node.shape[0], device, spare=1)
         self.after = Table(area_of(node), node.shape[0], device)
-        self.size = source.map
+        self.size, self.source, self.own = size, source, own
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        return (*self.sources, self.name)
+        return (self.source.value, self.own.value)
 
     def load(self, slot: int, values: Values) -> None:
-        self.before.load(slot, as_rows(values[self.sources[0]]))
-        self.after.load(slot, as_rows(values[self.name]))
+        self.before.load(slot, as_rows(values[self.source.value][:, self.source.channels]))
+        self.after.load(slot, as_rows(values[self.own.value][:, self.own.channels]))
 
     def run(self, block: Block) -> None:
         assert isinstance(self.node.op, MaxPool)
