@@ -33,6 +33,9 @@ class CountedTarget(Target):
         super().__init__(target.name, target.outputs, classes=target.classes, shape=target.shape)
         self.target, self.rows, self.device = target, 0, target.device
 
+    def piece(self, *, fast: bool) -> int | None:
+        return self.target.piece(fast=fast)
+
     def images(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         return self.target.images(pixels)
 

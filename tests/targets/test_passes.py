@@ -77,6 +77,22 @@ def test_every_pass_has_the_full_number_of_rows_and_is_padded_with_the_base() ->
     assert len(answers.scores) == 10
 
 
+def test_a_pass_is_padded_no_further_than_a_whole_piece() -> None:
+    seen = []
+
+    def watching(images: torch.Tensor) -> torch.Tensor:
+        seen.append(images)
+        return images.flatten(1)[:, :4]
+
+    images = random_images(10, (1, 8, 8))
+    target = CallableTarget(watching, "logits")
+    target.fixed_rows = 2
+    answers = ask(target, images[:7], 6, pad=images[9])
+    assert [len(batch) for batch in seen] == [2, 2, 2, 2]
+    assert torch.equal(seen[3][1], torch.from_numpy(images[9]).float() / 255)
+    assert len(answers.scores) == 7
+
+
 def test_a_remote_target_is_never_padded() -> None:
     seen = []
 

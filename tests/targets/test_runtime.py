@@ -14,6 +14,7 @@ from pinprick.errors import InputError
 from pinprick.runs.store import read_manifest
 from pinprick.targets import torch_target
 from pinprick.targets.editing import SMALL
+from pinprick.targets.passes import ask
 from pinprick.targets.runtime import ROWS, RuntimeCopy, multiplications
 from pinprick.targets.torch_target import TorchTarget
 
@@ -70,6 +71,24 @@ def test_a_large_network_is_computed_by_onnxruntime_with_the_same_bits_in_any_co
     assert (target.scores(images[order], fast=True) == found[order]).all()
     for n in (1, ROWS - 1, ROWS, ROWS + 1):
         assert (target.scores(images[:n], fast=True) == found[:n]).all()
+
+
+def test_a_short_pass_has_the_same_bits_and_few_rows_of_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = TorchTarget(network(40), "logits", device="cpu")
+    images = noise(50)
+    target.prepare(target.images(images))
+    whole = ask(target, images, 64, fast=True).scores
+    given: list[int] = []
+    compute = target.fast
+
+    def watched(images: torch.Tensor) -> object:
+        given.append(len(images))
+        return compute(images)
+
+    monkeypatch.setattr(target, "fast", watched)
+    for n in (1, ROWS + 1, 50):
+        assert (ask(target, images[-n:], 64, fast=True).scores == whole[-n:]).all()
+    assert given == [ROWS, 2 * ROWS, 64]
 
 
 def test_what_costs_little_stays_in_torch() -> None:

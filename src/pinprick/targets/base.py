@@ -175,6 +175,10 @@ class Target(ABC):
         """8-bit images ``(N, C, H, W)`` as the float tensor in [0, 1] that the classifier takes."""
         return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).float().div_(255)
 
+    def piece(self, *, fast: bool) -> int | None:  # noqa: ARG002 (fast ways may differ)
+        """Images that are computed at a time whatever is asked, which a pass need be no longer than; None: the pass."""
+        return self.fixed_rows
+
     def answer(self, images: torch.Tensor, *, fast: bool = False) -> NDArray[Any]:
         """What the classifier returns for images ``(N, C, H, W)``, as an array; asked ``fixed_rows`` at a time.
 

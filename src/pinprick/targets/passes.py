@@ -1,8 +1,9 @@
 """Forward passes of one fixed number of rows, and what to do when one of them fails.
 
-Every local pass has exactly ``rows`` rows; short batches are padded with base images. A row's scores then do not
-depend on how many other rows there are (batches of other sizes differ by about 1e-5, which changes the course of an
-evolution). A pass that raises is split, each part padded again, until the guilty rows are found.
+Every local pass has exactly ``rows`` rows, or as many whole pieces as it needs of a target that computes pieces of one
+size; short batches are padded with base images. A row's scores then do not depend on how many other rows there are
+(batches of other sizes differ by about 1e-5, which changes the course of an evolution). A pass that raises is split,
+each part padded again, until the guilty rows are found.
 """
 
 from __future__ import annotations
@@ -174,8 +175,11 @@ def _pass(
     if target.ledger is not None:
         target.ledger.sending(n, again=again)
     try:
-        if target.local and n < rows:
-            batch = np.empty((rows, *images.shape[1:]), np.uint8)
+        # Pieces that are computed one by one have the same bits in shorter passes.
+        piece = target.piece(fast=fast) or rows
+        full = min(rows, -(-n // piece) * piece)
+        if target.local and n < full:
+            batch = np.empty((full, *images.shape[1:]), np.uint8)
             batch[:n], batch[n:] = images, images[0] if pad is None else pad
         return Answers(target.scores(target.images(batch), fast=fast)[:n], np.ones(n, np.int64))
     except (InputError, HaltError):

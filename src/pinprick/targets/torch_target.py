@@ -104,6 +104,9 @@ class TorchTarget(Target):
             return answer.float() if isinstance(answer, torch.Tensor) else answer
         return self._fast(images)
 
+    def piece(self, *, fast: bool) -> int | None:
+        return ROWS if fast and self._runtime is not None else super().piece(fast=fast)
+
     def _normalised(self, images: torch.Tensor) -> torch.Tensor:
         return images if self.preprocess is None else self.preprocess(images)
 
