@@ -29,7 +29,7 @@ OUT := runs/demo
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all test-servers test-browser test-gpu fuzz chaos bench bench-peers bench-growth \
-	bench-memory bench-searches bench-incremental bench-forms lint format clean
+	bench-memory bench-searches bench-incremental bench-cuda bench-forms lint format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -97,6 +97,9 @@ bench-searches: $(DEV_INSTALLED) ## few-pixel beside other searches, and without
 
 bench-incremental: $(PEERS_INSTALLED) ## only what a pixel reaches, beside the best dense way: ARGS="--nets nin-cifar10"
 	OMP_NUM_THREADS=1 $(PEERS_BIN)/python benchmarks/incremental.py $(ARGS)
+
+bench-cuda: $(DEV_INSTALLED) ## questions a second on a graphics card, beside its peak: ARGS="--nets vgg16-224"
+	$(BIN)/python benchmarks/graphics_card.py $(ARGS)
 
 bench-forms: $(DEV_INSTALLED) $(SERVERS_INSTALLED) ## one command on torch, ONNX and MLServer, row by row: ARGS="--attack random"
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.forms.same_outcomes $(ARGS)
