@@ -191,3 +191,19 @@ def test_no_more_is_kept_than_it_may_and_the_best_stay() -> None:
         assert one is not None
         assert other is not None
         assert np.allclose(one.change, other.change)
+
+
+def test_what_was_forgotten_leaves_no_trace_in_what_is_expected() -> None:
+    draws = np.random.default_rng(4)
+    model = Surrogate(12, 10, corners(3), 1.5, most=40)
+    for _ in range(9):
+        entries = np.stack([draws.integers(0, size, (15, 3)) for size in (12, 10, 8)], axis=-1)
+        model.add(entries, draws.normal(size=(15, 4)))
+    assert len(model.gaps) <= 40
+    fresh = Surrogate(12, 10, corners(3), 1.5, most=40)
+    fresh.add(model.entries, model.gaps)
+    found, exact = model.expected(2), fresh.expected(2)
+    assert found is not None
+    assert exact is not None
+    np.testing.assert_allclose(found.change, exact.change, atol=1e-9)
+    np.testing.assert_allclose(found.level, exact.level)

@@ -349,10 +349,10 @@ class Surrogate:
         kept = max(0, min(self.most // 4, n - least - half))
         closest = np.argsort(self.gaps[: n - half].min(axis=1), kind="stable")[:kept]
         chosen = np.concatenate([np.sort(closest), np.arange(n - half, n)])
-        entries, self.gaps = self.entries[chosen], self.gaps[chosen]
-        self.entries = entries[:0]
-        self._extend(entries)
-        self.entries = entries
+        # Their covariance is in the factor: looking their likeness up again took most of a long search's time.
+        rows = self._factor[chosen, :n]
+        self._factor[: len(chosen), : len(chosen)] = np.linalg.cholesky(rows @ rows.T)
+        self.entries, self.gaps = self.entries[chosen], self.gaps[chosen]
 
 
 def lowest(bound: Reals, count: int) -> Whole:
