@@ -22,7 +22,7 @@ from pinprick.incremental.ops import Conv, Node
 from pinprick.incremental.steps import Block, Step, Table, Values, area_of
 from pinprick.incremental.windows import Dirty, Ints, spread_of, starts_of
 
-_CACHE = 3 << 20
+_CACHE = 1 << 20
 """Bytes of products that are made before they are summed: few enough for the caches, enough to be worth a call."""
 
 

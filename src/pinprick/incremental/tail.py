@@ -18,17 +18,17 @@ from pinprick.incremental.steps import Block, Table, Values, area_of
 BATCH = 64
 """Rows of a dense pass: always as many, so that a row's bits do not depend on how many candidates there are."""
 
-BLOCK = 128
+BLOCK = 256
 """Candidates that are carried on windows at a time, at most; how many changes nothing but the speed."""
-LARGE = 1 << 24
-"""Bytes of linear layers behind the windows from which on all of a block goes through them at once: reading the weights
-is then most of the work."""
+LARGE, LARGE_BATCH = 1 << 24, 128
+"""Bytes of linear layers behind the windows from which on dense passes have more rows: reading the weights is then most
+of the work."""
 
 
 def batch_of(tail: nn.Module) -> int:
     """Rows of the passes of what is behind the windows."""
     layers = [layer.weight for layer in tail.modules() if isinstance(layer, nn.Linear | _Wide)]
-    return BLOCK if sum(4 * weight.numel() for weight in layers) >= LARGE else BATCH
+    return LARGE_BATCH if sum(4 * weight.numel() for weight in layers) >= LARGE else BATCH
 
 
 def rest(graph: Graph, done: Sequence[str]) -> tuple[fx.GraphModule, list[str]]:
