@@ -111,10 +111,10 @@ def seconds(work: Callable[[], object]) -> float:
     return time.thread_time() - start
 
 
-def best_batch(engine: Engine, shape: tuple[int, int, int], least: float) -> tuple[int, torch.Tensor]:
+def best_batch(engine: Engine, shape: tuple[int, int, int], least: float, sizes: list[int]) -> tuple[int, torch.Tensor]:
     """Rows a pass at which an engine is fastest, and so many images."""
     rates = {}
-    for rows in BATCHES:
+    for rows in sizes:
         images = torch.from_numpy(np.resize(noise(shape), (rows, *shape))).float().div(255)
         engine(images)
         times = [seconds(lambda images=images: engine(images)) for _ in range(2)]
@@ -148,7 +148,7 @@ def as_a_run(
 
 
 @torch.inference_mode()
-def measure(name: str, pixels: int, rounds: int, candidates: int, *, compiled: bool) -> str:
+def measure(name: str, pixels: int, rounds: int, candidates: int, sizes: list[int], *, compiled: bool) -> str:
     """A row of the table."""
     net, shape = network(name)
     images = noise(shape)
@@ -156,7 +156,7 @@ def measure(name: str, pixels: int, rounds: int, candidates: int, *, compiled: b
     way, ours = as_a_run(net, shape, pixels, images, which, edits)
     plan = Incremental(net, shape).plan(pixels)
     dense = engines(net, shape, compiled=compiled)
-    batches = {way: best_batch(engine, shape, 0.3) for way, engine in dense.items()}
+    batches = {way: best_batch(engine, shape, 0.3, sizes) for way, engine in dense.items()}
     found = torch.from_numpy(ours())
     edited = torch.from_numpy(edits.apply(images[which])).float().div(255)
     exact = torch.cat([net(part) for part in edited.split(32)])
@@ -210,6 +210,9 @@ def main() -> None:
     parser.add_argument("--pixels", nargs="+", type=int, default=[1], help="changed pixels a candidate")
     parser.add_argument("--rounds", type=int, default=7, help="turns of all ways")
     parser.add_argument("--candidates", type=int, default=256, help="candidates a turn")
+    parser.add_argument(
+        "--batches", nargs="+", type=int, default=list(BATCHES), help="rows a dense pass, to choose from"
+    )
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     parser.add_argument("--no-memory", action="store_true", help="leave the second table out")
     parser.add_argument("--peak", choices=["dense", "incremental"], help=argparse.SUPPRESS)
@@ -226,7 +229,7 @@ def main() -> None:
     print("|" + " --- |" * 10)
     for name in given.nets:
         for pixels in given.pixels:
-            row = measure(name, pixels, given.rounds, given.candidates, compiled=not given.no_compile)
+            row = measure(name, pixels, given.rounds, given.candidates, given.batches, compiled=not given.no_compile)
             print(row, flush=True)
     if not given.no_memory:
         print("\n| network | pixels | MiB dense | MiB incremental |\n| --- | --- | --- | --- |")
