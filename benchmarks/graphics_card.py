@@ -125,7 +125,7 @@ def measure(name: str, rows: list[int], device: torch.device, rounds: int, peaks
 
 
 def attacks(name: str, device: torch.device, budget: int) -> None:
-    """A row of the second table: the paper's evolution as a run has it."""
+    """Rows of the second table: the paper's evolution as a run has it."""
     net, shape = network(name)
     for precision in ("fp32", "bf16"):
         target = TorchTarget(net, "logits", name=name, device=str(device), shape=shape)

@@ -12,8 +12,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-import pyarrow as pa
-from benchmarks.searches.runs import asked, of, print_table, share, within
+from benchmarks.searches.runs import asked, fooled, of, print_table, share, within
 from numpy.typing import NDArray
 
 import pinprick
@@ -27,11 +26,6 @@ def largest_budget(costs: NDArray[np.float64], mean: float, most: int) -> int:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if np.minimum(costs, middle).mean() <= mean else (low, middle - 1)
     return low
-
-
-def fooled(table: pa.Table) -> int:
-    """Units that were fooled."""
-    return table["status"].to_pylist().count("fooled")
 
 
 def main() -> None:
@@ -52,7 +46,7 @@ def main() -> None:
             costs, most = cost_of_success(mine), int(max(mine["asked"].to_pylist()))
             budget = largest_budget(costs, asked(theirs), most)
             mean = float(np.minimum(costs, budget).mean())
-            rows.append([pixels, theirs["attack"][0].as_py(), share(fooled(theirs), len(theirs)), asked(theirs),
+            rows.append([pixels, theirs["attack"][0].as_py(), share(len(fooled(theirs)), len(theirs)), asked(theirs),
                          share(within(mine, budget), len(mine)), mean, f"{budget:,}"])  # fmt: skip
     print_table(
         ["pixels", "other", "fools", "questions, mean", "this run fools", "questions, mean", "cut off at"], rows

@@ -17,7 +17,7 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 import torch
-from benchmarks.searches.runs import Images, asked, common, kept, of, print_table, share
+from benchmarks.searches.runs import Images, asked, common, fooled, kept, of, print_table, share
 
 from pinprick.cli.memory import keep_freed_memory
 from pinprick.data.sets import load_images
@@ -51,15 +51,6 @@ def speed(model: str, data: str, rounds: int) -> list[object]:
     ms = [statistics.median(column) for column in zip(*times, strict=True)]
     way = single.engine.removeprefix("dense, ")
     return [f"`{model}`", way, f"{ms[0]:.2f}", f"{ms[1]:.2f}", f"{ms[0] / ms[1]:.2f}", f"{apart:.1e}", others]
-
-
-def fooled(table: pa.Table) -> set[str]:
-    """The images that were."""
-    return {
-        image
-        for image, status in zip(table["image"].to_pylist(), table["status"].to_pylist(), strict=True)
-        if status == "fooled"
-    }
 
 
 def unconfirmed(table: pa.Table) -> int:

@@ -64,6 +64,11 @@ def within(table: pa.Table, budget: int) -> int:
     return int((cost_of_success(table) <= budget).sum())
 
 
+def fooled(table: pa.Table) -> set[str]:
+    """The images that were."""
+    return set(table.filter(pc.equal(table["status"], "fooled"))["image"].to_pylist())
+
+
 def asked(table: pa.Table) -> float:
     """Questions a unit, mean."""
     return float(np.mean(table["asked"].to_numpy()))

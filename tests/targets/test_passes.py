@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -63,13 +65,19 @@ def test_the_fast_way_agrees_with_the_module_and_leaves_it_alone() -> None:
     assert all(torch.equal(value, before[name]) for name, value in target.module.state_dict().items())
 
 
-def test_every_pass_has_the_full_number_of_rows_and_is_padded_with_the_base() -> None:
-    seen = []
+def watched() -> tuple[Callable[[torch.Tensor], torch.Tensor], list[torch.Tensor]]:
+    """A model, and the batches that it is given from now on."""
+    seen: list[torch.Tensor] = []
 
-    def watching(images: torch.Tensor) -> torch.Tensor:
+    def model(images: torch.Tensor) -> torch.Tensor:
         seen.append(images)
         return images.flatten(1)[:, :4]
 
+    return model, seen
+
+
+def test_every_pass_has_the_full_number_of_rows_and_is_padded_with_the_base() -> None:
+    watching, seen = watched()
     images = random_images(10, (1, 8, 8))
     answers = ask(CallableTarget(watching, "logits"), images, 4, pad=images[9])
     assert [len(batch) for batch in seen] == [4, 4, 4]
@@ -78,12 +86,7 @@ def test_every_pass_has_the_full_number_of_rows_and_is_padded_with_the_base() ->
 
 
 def test_a_pass_is_padded_no_further_than_a_whole_piece() -> None:
-    seen = []
-
-    def watching(images: torch.Tensor) -> torch.Tensor:
-        seen.append(images)
-        return images.flatten(1)[:, :4]
-
+    watching, seen = watched()
     images = random_images(10, (1, 8, 8))
     target = CallableTarget(watching, "logits")
     target.fixed_rows = 2

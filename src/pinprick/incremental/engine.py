@@ -94,7 +94,7 @@ class Route:
         for node in nodes:
             if isinstance(node.op, Input) or node.name in fused:
                 continue
-            given = joined(node, nodes, parts)
+            given = joined(node, inside, parts)
             if isinstance(node.op, Conv):
                 own = users.get(node.name, [])
                 behind = inside.get(own[0]) if len(own) == 1 and node.name not in needed else None

@@ -59,10 +59,11 @@ def parts_of(nodes: Sequence[Node], users: Mapping[str, Collection[str]], needed
                 # Made all the same, of parts of parts.
                 takers.add(node.name)
     found: dict[str, tuple[Part, ...]] = {}
+    by_name = {node.name: node for node in nodes}
     for node in nodes:
         if node.name not in loose:
             continue
-        given = joined(node, nodes, found)
+        given = joined(node, by_name, found)
         if isinstance(node.op, Concat) or (isinstance(node.op, Same) and node.inputs[0] in found):
             found[node.name] = given
         elif node.inputs[0] in found:
@@ -75,10 +76,9 @@ def parts_of(nodes: Sequence[Node], users: Mapping[str, Collection[str]], needed
     return found
 
 
-def joined(node: Node, nodes: Sequence[Node], parts: Parts) -> tuple[Part, ...]:
+def joined(node: Node, nodes: Mapping[str, Node], parts: Parts) -> tuple[Part, ...]:
     """What a node reads, one after the other: parts where an input stays in parts, else the input itself."""
-    shapes = {one.name: one.shape for one in nodes}
     found: list[Part] = []
     for name in node.inputs:
-        found += parts.get(name, (Part(name, name, 0, shapes[name][0]),))
+        found += parts.get(name, (Part(name, name, 0, nodes[name].shape[0]),))
     return tuple(found)
