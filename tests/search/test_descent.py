@@ -10,7 +10,8 @@ from pinprick.search import few_pixel
 from pinprick.search.colours import corners
 from pinprick.search.descent import INNER, LEAST, Descent
 from pinprick.search.few_pixel import FewPixel
-from pinprick.search.surrogate import Surrogate, Whole
+from pinprick.search.geometry import Whole
+from pinprick.search.surrogate import Surrogate
 
 HEIGHT, WIDTH = 8, 9
 PALETTE = corners(3)

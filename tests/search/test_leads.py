@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pinprick.search import few_pixel
+from pinprick.search.geometry import Whole
 from pinprick.search.leads import beside_leads
-from pinprick.search.surrogate import Whole
 
 
 def all_of(candidates: list[Whole]) -> list[Whole]:

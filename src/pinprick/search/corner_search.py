@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pinprick.edits import Edits
 from pinprick.search.base import ASK, Asked, Search
 from pinprick.search.colours import corners
+from pinprick.search.geometry import Whole
 from pinprick.search.start import Reals
-from pinprick.search.surrogate import Whole
 from pinprick.streams import generator
 
 LEAST = 10

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pinprick.search.surrogate import Expected, Reals, Surrogate, Whole, lowest
+from pinprick.search.geometry import Reals, Whole
+from pinprick.search.surrogate import Expected, Surrogate, lowest
 
 INNER = (16, 160)
 """Questions for one pixel of the set: between two looks at what is known, and at most."""

@@ -1,4 +1,4 @@
-"""Few-pixel search that learns where to ask: a lattice of probes, then the changes that a surrogate expects most of."""
+"""Few-pixel search that learns where to ask: a few probes, then the changes that a surrogate expects most of."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from pinprick.edits import Edits
 from pinprick.search.base import ASK, Asked, Search
 from pinprick.search.colours import colour_numbers, colours_of, corners
 from pinprick.search.descent import Descent
+from pinprick.search.geometry import Reals, Whole
 from pinprick.search.leads import beside_leads
-from pinprick.search.surrogate import Expected, Reals, Surrogate, Whole, lowest, one_thread
+from pinprick.search.probes import about, on_lattice, strongest
+from pinprick.search.strength import strengths
+from pinprick.search.surrogate import Expected, Surrogate, lowest, one_thread
 from pinprick.streams import generator
 
 BOLD = 1.0
 """Standard deviations added to what a change is expected to do: how much asking where nothing is known is worth."""
 CAUTION = 3.0
 """Standard deviations beyond which nothing more is hoped for, where the search may give up."""
-FIRST = 240
+FIRST = 160
 """Questions of one pixel before the search may give up."""
 LEADS = (4, 150)
 """Of one pixel, where nothing more is hoped for: leads that are followed at a time, and questions for that in all."""
@@ -73,10 +76,12 @@ class _Place:
 
 
 class FewPixel(Search):
-    """Probes on a lattice in black and white, then batches of the most promising changes by a surrogate's lower bound.
+    """Probes, then batches of the most promising changes by a surrogate's lower bound.
 
-    For one pixel a batch is the changes with the lowest bounds; once these leave no hope, what lies beside the best of
-    those asked is asked as well. For more it holds the best sets so far with one pixel
+    Probes are the changes that are strongest by the image, apart from each other (:mod:`pinprick.search.strength`);
+    without an image, and of very many pixels, those of a lattice in black and white.
+    For one pixel a batch is the changes with the lowest bounds, apart from each other; once these leave no hope, what
+    lies beside the best of those asked is asked as well. For more it holds the best sets so far with one pixel
     exchanged or coloured anew, the sets of the lowest bounds, and sets put together from randomly disturbed ones. All
     colours are corners of the colour cube: there the changes are largest.
 
@@ -97,6 +102,10 @@ class FewPixel(Search):
         self.sites: list[_Place | None] = [None] * places
         self._asked: list[tuple[int, list[Whole], int]] = []
         """Places, what was asked of each last, and how much of that was its descent's, which comes first."""
+        self._images: list[NDArray[np.uint8] | None] = [None] * places
+
+    def look(self, place: int, image: NDArray[np.uint8], starts: NDArray[np.uint8] | None) -> None:  # noqa: ARG002
+        self._images[place] = image
 
     def start(self, place: int, seed: str) -> None:
         self.start_from(place, seed, [])
@@ -104,9 +113,13 @@ class FewPixel(Search):
     def start_from(self, place: int, seed: str, first: list[Whole]) -> None:
         """Begin a search that asks the candidates ``first``, each ``(d, 3)``, before anything else."""
         _, height, width = self.shape
-        surrogate = Surrogate(height, width, self.palette, self.length)
+        image = self._images[place]
+        strength = None if image is None else strengths(image, self.palette)
+        surrogate = Surrogate(height, width, self.palette, self.length, strength=strength)
         site = _Place(seed, surrogate, [])
-        site.queue = self._fresh(site, [*first, *self._probes(generator(seed, 0))], None)
+        probes = [] if image is None else strongest(surrogate, self.pixels)
+        probes = probes or on_lattice(self.shape, self.pixels, len(self.palette), self.length, generator(seed, 0))
+        site.queue = self._fresh(site, [*first, *probes], None)
         self.sites[place] = site
 
     def extended(self, place: int, pixels: int, most: int, seed: str) -> list[Whole]:
@@ -205,29 +218,6 @@ class FewPixel(Search):
         if self.give_up and self.pixels > 1 and site.asked - site.at >= max(least, share * site.asked):
             site.over = True
 
-    def _probes(self, draws: np.random.Generator) -> list[Whole]:
-        """The first candidates: lattice points in black and in white, each alone or in sets of d."""
-        _, height, width = self.shape
-        step = max(2, round(2.5 * self.length))
-        # Centred: as much room before the first point as after the last.
-        rows = np.arange((height - 1) % step // 2, height, step)
-        columns = np.arange((width - 1) % step // 2, width, step)
-        grid = (rows[:, None] * width + columns).ravel()
-        if (missing := self.pixels - len(grid)) > 0:
-            others = np.setdiff1d(np.arange(height * width), grid)
-            grid = np.concatenate([grid, draws.choice(others, missing, replace=False)])
-        white = draws.integers(0, 2, len(grid))
-        probes: list[Whole] = []
-        # Each point is in two sets, once in black and once in white, and never twice in one.
-        for turned in (white, 1 - white):
-            order = draws.permutation(len(grid))[: len(grid) // self.pixels * self.pixels]
-            colours = turned[order] * (len(self.palette) - 1)
-            sets = np.stack([grid[order] // width, grid[order] % width, colours], axis=-1)
-            probes += list(sets.reshape(-1, self.pixels, 3))
-        if self.pixels == 1:
-            return [probes[number] for number in draws.permutation(len(probes))]
-        return probes
-
     def _plan(self, site: _Place) -> None:
         """Fill the queue by what has been learnt."""
         site.rounds += 1
@@ -254,9 +244,11 @@ class FewPixel(Search):
                 possible = np.where(expected.spread > 0, bound - CAUTION * expected.scale.mean() * expected.spread, 0)
                 if possible.min() >= 0 and (self._follow(site) or self.give_up):
                     return
-            bound -= BOLD * expected.scale.mean() * expected.spread
+            unsure = BOLD * expected.scale.mean() * expected.spread
             # As many as must hold a batch of new ones; none is left once every change was tried.
-            candidates = list(lowest(bound, min(bound.size, len(site.tried) + batch))[:, None])
+            top = lowest(bound - unsure, min(bound.size, len(site.tried) + about(batch, self.length)))
+            top = top[[one.tobytes() not in site.tried for one in top]]
+            candidates = list(site.surrogate.apart(top, bound, unsure, batch)[:, None])
         else:
             candidates = self._sets(site, draws, expected, batch)
         site.queue = self._fresh(site, candidates, batch)

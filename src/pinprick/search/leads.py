@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pinprick.search.surrogate import Reals, Whole
+from pinprick.search.geometry import Reals, Whole
 
 
 def beside_leads(

@@ -12,7 +12,7 @@ from pinprick.edits import Edits
 from pinprick.search.base import ASK, Asked, Search
 from pinprick.search.colours import colours_of, corners
 from pinprick.search.few_pixel import FewPixel
-from pinprick.search.surrogate import Whole
+from pinprick.search.geometry import Whole
 
 GROWTH = 1.4
 """From one number of pixels to the next while nothing fools; by one pixel at least."""
@@ -36,6 +36,7 @@ class _Place:
     """
 
     seed: str
+    image: NDArray[np.uint8] | None = None
     phase: Literal["grow", "drop", "cut", "shrink", "over"] = "grow"
     pixels: int = 1
     search: FewPixel | None = None
@@ -79,9 +80,13 @@ class MinPixels(Search):
         self.sites: list[_Place | None] = [None] * places
         self._asked: list[_Place] = []
         self._palette = corners(shape[0])
+        self._images: list[NDArray[np.uint8] | None] = [None] * places
+
+    def look(self, place: int, image: NDArray[np.uint8], starts: NDArray[np.uint8] | None) -> None:  # noqa: ARG002
+        self._images[place] = image
 
     def start(self, place: int, seed: str) -> None:
-        site = _Place(seed)
+        site = _Place(seed, self._images[place])
         self._begin(site, 1, [])
         self.sites[place] = site
 
@@ -162,6 +167,8 @@ class MinPixels(Search):
         """Search with this number of pixels."""
         site.pixels, site.spent = pixels, 0
         site.search = FewPixel(1, self.shape, pixels, give_up=self.give_up or not self._last(site))
+        if site.image is not None:
+            site.search.look(0, site.image, None)
         # Each search has draws of its own, also with a number of pixels that was tried on the way up.
         own = pixels + (WAY_DOWN if site.phase == "shrink" else 0)
         site.search.start_from(0, f"{int(site.seed, 16) ^ own:032x}", first)

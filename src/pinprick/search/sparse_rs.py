@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pinprick.edits import Edits
 from pinprick.search.base import Asked, Search
 from pinprick.search.colours import corners
-from pinprick.search.surrogate import Whole
+from pinprick.search.geometry import Whole
 from pinprick.streams import generator
 
 SCHEDULE = ((0, 1), (1, 2), (51, 4), (201, 5), (501, 6), (1001, 8), (2001, 10), (4001, 12), (6001, 15), (8001, 20))

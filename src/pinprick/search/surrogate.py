@@ -10,17 +10,15 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, linalg, sparse
+from scipy import linalg
 from threadpoolctl import ThreadpoolController
 
-Reals = NDArray[np.float64]
-Singles = NDArray[np.float32]
-Whole = NDArray[np.int64]
+from pinprick.search.geometry import Coarse, Geometry, Reals, Singles, Whole
 
 NOISE = 0.05
 """Variance of what the model does not explain, a pixel, against a variance of 1 of the change itself."""
@@ -35,10 +33,6 @@ RANK = 1e-9
 PAIRS_A_POSITION = 64
 """On a coarse grid, where images are large: pairs that cost as much to look up as a position's share of a convolution,
 a candidate."""
-COARSE_FROM = 6
-"""Length from which a coarse grid is used, that of images of 96 pixels."""
-NODES_A_LENGTH = 16
-"""Of the coarse grid, about. With 8, plans at 227 x 227 take half the time; whether they are as good is not known."""
 
 
 @lru_cache(maxsize=1)
@@ -66,115 +60,6 @@ def colour_kernel(palette: NDArray[np.uint8]) -> Reals:
     apart = np.abs(colours[:, None] - colours).mean(2)
     kernel: Reals = 0.45 + 0.3 * (1 - bright) + 0.25 * (1 - apart)
     return kernel
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """What all models of one image size and length share.
-
-    ``near (H, W)``: how alike two positions are, by rows and columns apart.
-    """
-
-    near: Reals
-    length: float
-
-    @staticmethod
-    @lru_cache(maxsize=8)
-    def of(height: int, width: int, length: float) -> Geometry:
-        """For images of this size; likeness falls to 1/e over ``length`` pixels."""
-        return Geometry(np.exp(-np.hypot(np.arange(height)[:, None], np.arange(width)) / length), length)
-
-    @cached_property
-    def convolution(self) -> Convolution:
-        """With the likeness, position by position."""
-        height, width = self.near.shape
-        return Convolution.of(height, width, self.length)
-
-    def spread_out(self, pictures: Reals) -> Reals:
-        """Pictures ``(..., H, W)`` convolved with the likeness of positions."""
-        return self.convolution(pictures)
-
-    @cached_property
-    def coarse(self) -> Coarse | None:
-        """The coarse grid for images of this size, None for small ones."""
-        if self.length < COARSE_FROM:
-            return None
-        height, width = self.near.shape
-        return Coarse.of(height, width, self.length, max(1, round(self.length / NODES_A_LENGTH)))
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """Of pictures with exp(-distance/length).
-
-    ``transform``: this likeness, laid out for a circular convolution over ``padded`` that does not wrap into the image,
-    as its Fourier transform.
-    """
-
-    padded: tuple[int, int]
-    transform: NDArray[np.complexfloating[Any, Any]]
-
-    @staticmethod
-    def of(height: int, width: int, length: float) -> Convolution:
-        padded = (int(fft.next_fast_len(2 * height - 1, True)), int(fft.next_fast_len(2 * width - 1, True)))
-        rows = np.minimum(np.arange(padded[0]), padded[0] - np.arange(padded[0]))
-        columns = np.minimum(np.arange(padded[1]), padded[1] - np.arange(padded[1]))
-        return Convolution(padded, fft.rfft2(np.exp(-np.hypot(rows[:, None], columns) / length)))
-
-    def __call__(self, pictures: NDArray[Any]) -> NDArray[Any]:
-        """Of pictures ``(..., H, W)``."""
-        height, width = pictures.shape[-2:]
-        whole: NDArray[Any] = fft.irfft2(fft.rfft2(pictures, self.padded) * self.transform, self.padded)
-        return whole[..., :height, :width]
-
-
-@dataclass(frozen=True)
-class Coarse:
-    """A coarse grid of nodes, ``stride`` pixels apart, on which large images are convolved in single precision.
-
-    What lies between nodes counts to those around it by its distances (bilinear), and so is it read from them. The
-    likeness changes little within a sixteenth of its length, but for the very tip of it; and what is known of changes
-    next to one that was tried is looked up position by position all the same (:attr:`Surrogate.known`).
-
-    ``rows (H, h)``, ``columns (W, w)``: the weights of the nodes for each row and column of the image.
-    """
-
-    stride: int
-    rows: Singles
-    columns: Singles
-    convolution: Convolution
-
-    @staticmethod
-    def of(height: int, width: int, length: float, stride: int) -> Coarse:
-        rows, columns = _hats(height, stride), _hats(width, stride)
-        full = Convolution.of(rows.shape[1], columns.shape[1], length / stride)
-        return Coarse(stride, rows, columns, Convolution(full.padded, full.transform.astype(np.complex64)))
-
-    def spread_out(self, rows: Whole, columns: Whole, values: Singles) -> Singles:
-        """Values ``(N, Q)`` at ``rows (N,)`` and ``columns (N,)``, convolved with the likeness: ``(Q, H, W)``."""
-        high, wide = self.rows.shape[1], self.columns.shape[1]
-        top, left = np.minimum(rows // self.stride, high - 2), np.minimum(columns // self.stride, wide - 2)
-        places, shares = [], []
-        for down in (0, 1):
-            for right in (0, 1):
-                places.append((top + down) * wide + left + right)
-                shares.append(self.rows[rows, top + down] * self.columns[columns, left + right])
-        count = len(rows)
-        spread = sparse.csr_matrix(
-            (np.concatenate(shares), (np.concatenate(places), np.tile(np.arange(count), 4))), (high * wide, count)
-        )
-        pictures = np.ascontiguousarray((spread @ values).T).reshape(-1, high, wide)
-        around: Singles = self.convolution(pictures)
-        if self.stride > 1:
-            around = (self.rows @ around @ self.columns.T).astype(np.float32)
-        return around
-
-
-def _hats(size: int, stride: int) -> Singles:
-    """The weights ``(size, nodes)`` of the nodes at 0, ``stride``, 2 ``stride`` ... for each of ``size`` places."""
-    nodes = np.arange(0, size + stride - 1, stride)
-    weights: Singles = np.maximum(1 - np.abs(np.arange(size)[:, None] - nodes) / stride, 0).astype(np.float32)
-    return weights
 
 
 @dataclass(frozen=True)
@@ -207,12 +92,24 @@ class Surrogate:
     height, width : of the image, in pixels.
     palette : ``(P, C)`` uint8, the colours that changes are made to.
     length : pixels over which the likeness of two positions falls to 1/e.
+    strength : ``(H, W, P)`` over 0, how much each change is thought to do before anything is known, to one side or the
+        other, relative to the others; the same of all where it is None.
     most : observations it is fitted to, at most; the best and the latest are kept.
     """
 
-    def __init__(self, height: int, width: int, palette: NDArray[np.uint8], length: float, most: int = 768) -> None:
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        palette: NDArray[np.uint8],
+        length: float,
+        *,
+        strength: Reals | None = None,
+        most: int = 768,
+    ) -> None:
         self.height, self.width, self.length, self.most = height, width, length, most
         self.colours = colour_kernel(palette)
+        self.strength: Reals = np.ones((height, width, len(palette))) if strength is None else strength
         self.geometry = Geometry.of(height, width, length)
         self.entries: Whole = np.zeros((0, 0, 3), np.int64)
         """``(n, d, 3)``: row, column and colour of each pixel of each observation."""
@@ -271,17 +168,44 @@ class Surrogate:
         told = (gaps - gaps.mean(axis=0)) / scale
         weights = linalg.cho_solve((self._factor[:n, :n], True), told, check_finite=False)
         level = gaps.mean(axis=0)
+        # Against the strengths of those asked, which the scale is of.
+        usual = np.sqrt((self._strengths(self.entries) ** 2).mean())
+        spread = (self.strength / usual).astype(self.known.dtype) * np.sqrt(np.maximum(1 - self.known**2, 0))
         if self.geometry.coarse is not None and np.abs(gaps).max() <= LARGEST_SINGLE:
             coarsely = self._coarsely(self.geometry.coarse, weights * scale)
-            spread = np.sqrt(np.maximum(1 - self.known**2, 0))
             return Expected(classes, coarsely, spread, scale.astype(np.float32), level.astype(np.float32))
         # The weights as one picture a gap and colour: what they add up to at each position is a convolution.
         rows, columns, colours = self.entries.reshape(-1, 3).T
         pictures = np.zeros((self.height, self.width, len(self.colours), len(classes)))
-        np.add.at(pictures, (rows, columns, colours), np.repeat(weights, pixels, axis=0))
+        strengths = self._strengths(self.entries).ravel()
+        np.add.at(pictures, (rows, columns, colours), strengths[:, None] * np.repeat(weights, pixels, axis=0))
         mixed = np.einsum("pq,hwqm->mphw", self.colours, pictures)
-        change = np.moveaxis(self.geometry.spread_out(mixed), 1, 3) * scale[:, None, None, None]
-        return Expected(classes, change, np.sqrt(np.maximum(1 - self.known**2, 0)), scale, level)
+        change = np.moveaxis(self.geometry.spread_out(mixed), 1, 3) * self.strength * scale[:, None, None, None]
+        return Expected(classes, change, spread, scale, level)
+
+    def apart(self, top: Whole, level: NDArray[Any], unsure: NDArray[Any], count: int) -> Whole:
+        """Up to ``count`` of the changes ``top (T, 3)`` that have the lowest bounds, each given those before it.
+
+        To ask one change makes those like it less unsure, so that of a cluster only one or two are taken.
+
+        Parameters
+        ----------
+        level : ``(H, W, P)`` what is expected of each change.
+        unsure : ``(H, W, P)`` how far below that it may be, as long as nothing more is asked.
+        """
+        at = tuple(top.T)
+        expected, known = level[at], self.known[at]
+        whole = unsure[at] / np.sqrt(np.maximum(1 - known**2, RANK))
+        bound = expected - unsure[at]
+        chosen: list[int] = []
+        for _ in range(min(count, len(top))):
+            one = int(bound.argmin())
+            chosen.append(one)
+            near = self.geometry.near[np.abs(top[:, 0] - top[one, 0]), np.abs(top[:, 1] - top[one, 1])]
+            known = np.maximum(known, near * self.colours[top[:, 2], top[one, 2]])
+            bound = expected - whole * np.sqrt(np.maximum(1 - known**2, 0))
+            bound[chosen] = np.inf
+        return top[chosen]
 
     def _coarsely(self, grid: Coarse, weights: Reals) -> Singles:
         """What changes are expected to do, ``(M, H, W, P)``, from the weights ``(n, M)`` of the observations."""
@@ -290,11 +214,14 @@ class Surrogate:
         # The likeness of colours as a product: fewer pictures than there are colours.
         values, vectors = linalg.eigh(self.colours)
         parts = (vectors * np.sqrt(np.maximum(values, 0)))[:, values > RANK].astype(np.float32)
-        each = np.repeat(weights.astype(np.float32), pixels, axis=0)[:, :, None] * parts[colours][:, None, :]
+        strengths = self._strengths(self.entries).reshape(-1, 1)
+        each = (strengths * np.repeat(weights, pixels, axis=0)).astype(np.float32)[:, :, None]
+        each = each * parts[colours][:, None, :]
         around = grid.spread_out(rows, columns, each.reshape(len(rows), -1))
         around = around.reshape(classes, parts.shape[1], -1)
-        change: Singles = np.matmul(np.swapaxes(around, 1, 2), parts.T)
-        return change.reshape(classes, *self.known.shape)
+        change: Singles = np.matmul(np.swapaxes(around, 1, 2), parts.T).reshape(classes, *self.known.shape)
+        change *= self.strength.astype(np.float32)
+        return change
 
     def _extend(self, entries: Whole) -> None:
         """Let the factor hold the covariance with candidates ``(n, d, 3)`` as well."""
@@ -328,9 +255,15 @@ class Surrogate:
             return found
         for number, candidate in enumerate(other):
             picture = np.zeros((self.height, self.width, len(self.colours)))
-            np.add.at(picture, tuple(candidate.T), 1.0)
+            np.add.at(picture, tuple(candidate.T), self._strengths(candidate))
             around = self.geometry.spread_out(np.moveaxis(picture @ self.colours, 2, 0))
-            found[:, number] = around[first[:, 2], first[:, 0], first[:, 1]].reshape(n, pixels).sum(axis=1)
+            alike = self._strengths(first) * around[first[:, 2], first[:, 0], first[:, 1]]
+            found[:, number] = alike.reshape(n, pixels).sum(axis=1)
+        return found
+
+    def _strengths(self, entries: Whole) -> Reals:
+        """Of changes ``(…, 3)``, ``(…)``."""
+        found: Reals = self.strength[entries[..., 0], entries[..., 1], entries[..., 2]]
         return found
 
     def _by_pairs(self, first: Whole, second: Whole, shape: tuple[int, int, int]) -> Reals:
@@ -339,6 +272,7 @@ class Surrogate:
         rows = np.abs(first[:, None, 0] - second[:, 0])
         columns = np.abs(first[:, None, 1] - second[:, 1])
         alike = self.geometry.near[rows, columns] * self.colours[first[:, None, 2], second[:, 2]]
+        alike *= self._strengths(first)[:, None] * self._strengths(second)
         summed: Reals = alike.reshape(n, pixels, m, pixels).sum(axis=(1, 3))
         return summed
 
