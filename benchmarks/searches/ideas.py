@@ -13,12 +13,28 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from benchmarks.searches.runs import Images, asked, common, kept, of, print_table, share, to_success
 
 from pinprick.search import descent, few_pixel, surrogate
 
+
+def _none(*_: object) -> list[np.ndarray]:
+    return []
+
+
+def _even(image: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    return np.ones((*image.shape[1:], len(palette)))
+
+
 CHANGES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "as it comes": ("as-it-comes", {}, {}),
+    "all changes taken for equally strong, the lattice first": (
+        "no-strength",
+        {"strengths": _even, "strongest": _none},
+        {},
+    ),
+    "the lattice first": ("lattice", {"strongest": _none}, {}),
     "one class modelled, not three": ("one-class", {"CLASSES": 1}, {}),
     "no doubt: what is expected, not what is hoped for": ("no-doubt", {"BOLD": 0.0}, {}),
     "no exchanges in the best sets": ("no-exchanges", {"EXCHANGES": (0.0, 0.0)}, {}),

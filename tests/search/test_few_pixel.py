@@ -110,7 +110,7 @@ def test_it_gives_up_far_from_the_goal_and_only_where_it_may(pixels: int) -> Non
     def safe(edits: Edits) -> np.ndarray:
         return np.asarray(10 + 0.1 * np.sin(edits.rows + 2.0 * edits.columns).sum(axis=1))
 
-    for give_up, least, most in ((True, 240, 1500), (False, 2500, 2500)):
+    for give_up, least, most in ((True, 320, 1500), (False, 2500, 2500)):
         search = FewPixel(1, (3, 24, 24), pixels, give_up=give_up)
         search.start(0, SEED)
         assert least <= told(search, 2500, safe) <= most

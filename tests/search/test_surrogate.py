@@ -32,13 +32,15 @@ def test_likeness_of_colours_is_a_kernel(channels: int, n: int, seed: int) -> No
     assert np.linalg.eigvalsh(kernel).min() > -1e-9
 
 
-def plainly(entries: np.ndarray, values: np.ndarray, shape: tuple[int, int], length: float) -> np.ndarray:
+def plainly(entries: np.ndarray, values: np.ndarray, strength: np.ndarray, length: float) -> np.ndarray:
     """The posterior mean by the textbook: every kernel value by itself."""
     palette = corners(3)
     colours = colour_kernel(palette)
+    shape = strength.shape[:2]
 
     def like(a: np.ndarray, b: np.ndarray) -> float:
-        return float(np.exp(-np.hypot(a[0] - b[0], a[1] - b[1]) / length) * colours[a[2], b[2]])
+        near = np.exp(-np.hypot(a[0] - b[0], a[1] - b[1]) / length)
+        return float(strength[tuple(a)] * strength[tuple(b)] * near * colours[a[2], b[2]])
 
     n, pixels, _ = entries.shape
     kernel = np.array([[sum(like(a, b) for a in x for b in y) for y in entries] for x in entries])
@@ -53,7 +55,8 @@ def plainly(entries: np.ndarray, values: np.ndarray, shape: tuple[int, int], len
 
 
 @pytest.mark.parametrize("pixels", [1, 3, 7])
-def test_what_is_expected_is_the_posterior_mean(pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("even", [True, False])
+def test_what_is_expected_is_the_posterior_mean(pixels: int, even: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if pixels == 7:  # by convolutions then
         monkeypatch.setattr(surrogate, "PAIRS", 0)
     draws = np.random.default_rng(pixels)
@@ -61,19 +64,23 @@ def test_what_is_expected_is_the_posterior_mean(pixels: int, monkeypatch: pytest
     entries = np.stack([draws.integers(0, most, (14, pixels)) for most in (*shape, 8)], -1)
     gaps = draws.normal(size=(14, 3))
     gaps[:, 1] = np.inf
-    model = Surrogate(*shape, corners(3), length)
+    strength = np.ones((*shape, 8)) if even else draws.uniform(0.2, 3, (*shape, 8))
+    model = Surrogate(*shape, corners(3), length, strength=None if even else strength)
     model.add(entries[:9], gaps[:9])
     model.add(entries[9:], gaps[9:])
     expected = model.expected(5)
     assert expected is not None
     assert sorted(expected.classes.tolist()) == [0, 2]
     for number, which in enumerate(expected.classes):
-        plain = plainly(entries, gaps[:, which], shape, length)
+        plain = plainly(entries, gaps[:, which], strength, length)
         assert np.allclose(expected.change[number], plain, atol=1e-9)
         assert expected.scale[number] == gaps[:, which].std()
         assert expected.level[number] == gaps[:, which].mean()
-    assert expected.spread.min() >= 0
-    assert expected.spread.max() <= 1
+    # Relative to those that were asked, which the scale is of.
+    asked = strength[tuple(np.moveaxis(entries, -1, 0))]
+    unsure = expected.spread * np.sqrt((asked**2).mean()) / strength
+    assert unsure.min() >= 0
+    assert unsure.max() <= 1
 
 
 @pytest.mark.parametrize(("channels", "shape", "pixels"), [(3, (130, 101), 1), (1, (96, 200), 4), (3, (224, 224), 5)])
@@ -87,7 +94,8 @@ def test_on_a_coarse_grid_nearly_the_same_is_expected(channels: int, shape: tupl
         axis=1
     )
     gaps += draws.normal(size=gaps.shape)
-    coarse, fine = (Surrogate(*shape, palette, length) for _ in range(2))
+    strength = 1 + 0.5 * np.sin(np.arange(np.prod((*shape, len(palette)))) / 7).reshape(*shape, len(palette))
+    coarse, fine = (Surrogate(*shape, palette, length, strength=strength) for _ in range(2))
     fine.geometry = replace(fine.geometry)
     fine.geometry.__dict__["coarse"] = None
     for model in (coarse, fine):
@@ -127,7 +135,8 @@ def test_many_pairs_are_looked_up_by_parts_or_by_convolutions(pairs: int, monkey
     """Of large images; the covariance is the same."""
     draws = np.random.default_rng(0)
     entries = np.stack([draws.integers(0, most, (40, 6)) for most in (100, 110, 8)], -1)
-    model = Surrogate(100, 110, corners(3), 6.25)
+    strength = draws.uniform(0.2, 3, (100, 110, 8))
+    model = Surrogate(100, 110, corners(3), 6.25, strength=strength)
     whole = model._likeness(entries, entries[:30])
     monkeypatch.setattr(surrogate, "PAIRS", pairs)
     assert np.allclose(model._likeness(entries, entries[:30]), whole)
@@ -207,3 +216,31 @@ def test_what_was_forgotten_leaves_no_trace_in_what_is_expected() -> None:
     assert exact is not None
     np.testing.assert_allclose(found.change, exact.change, atol=1e-9)
     np.testing.assert_allclose(found.level, exact.level)
+
+
+def test_changes_that_lie_apart_are_the_lowest_ones_but_for_those_next_to_them() -> None:
+    model = Surrogate(20, 20, corners(1), 2.0)
+    level = np.zeros((20, 20, 2))
+    level[4:7, 4:7, 1] = -1.0
+    level[15, 15, 0] = -0.95
+    every = np.stack(np.unravel_index(np.arange(800), (20, 20, 2)), 1)
+    unsure = np.full((20, 20, 2), 3.0)
+    one, other = model.apart(every, level, unsure, 2).tolist()
+    assert level[tuple(one)] == -1
+    assert other == [15, 15, 0]
+    # Where nothing is unsure, there is nothing to learn, and the lowest it is.
+    assert (level[tuple(model.apart(every, level, 0 * unsure, 9).T)] == -1).all()
+
+
+@given(st.integers(1, 30), st.integers(1, 40), st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_those_apart_are_some_of_the_given_ones_once_each(given_ones: int, count: int, seed: int) -> None:
+    draws = np.random.default_rng(seed)
+    model = Surrogate(8, 9, corners(1), 1.5)
+    model.add(np.array([[[1, 1, 0]], [[5, 5, 1]]]), np.array([[1.0], [0.0]]))
+    top = draws.permutation(np.stack(np.unravel_index(np.arange(144), (8, 9, 2)), 1))[:given_ones]
+    level, unsure = draws.normal(size=(8, 9, 2)), draws.uniform(0, 1, (8, 9, 2))
+    found = [tuple(one) for one in model.apart(top, level, unsure, count).tolist()]
+    assert len(set(found)) == len(found) == min(count, given_ones)
+    assert set(found) <= {tuple(one) for one in top.tolist()}
+    assert found[0] == tuple(top[(level - unsure)[tuple(top.T)].argmin()])

@@ -22,7 +22,7 @@ BOLD = 1.0
 """Standard deviations added to what a change is expected to do: how much asking where nothing is known is worth."""
 CAUTION = 3.0
 """Standard deviations beyond which nothing more is hoped for, where the search may give up."""
-FIRST = 160
+FIRST = 240
 """Questions of one pixel before the search may give up."""
 LEADS = (4, 150)
 """Of one pixel, where nothing more is hoped for: leads that are followed at a time, and questions for that in all."""
