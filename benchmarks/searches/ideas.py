@@ -23,17 +23,9 @@ def _none(*_: object) -> list[np.ndarray]:
     return []
 
 
-def _even(image: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    return np.ones((*image.shape[1:], len(palette)))
-
-
 CHANGES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "as it comes": ("as-it-comes", {}, {}),
-    "all changes taken for equally strong, the lattice first": (
-        "no-strength",
-        {"strengths": _even, "strongest": _none},
-        {},
-    ),
+    "all changes taken for equally strong, the lattice first": ("no-strength", {}, {"prior": "even"}),
     "the lattice first": ("lattice", {"strongest": _none}, {}),
     "one class modelled, not three": ("one-class", {"CLASSES": 1}, {}),
     "no doubt: what is expected, not what is hoped for": ("no-doubt", {"BOLD": 0.0}, {}),

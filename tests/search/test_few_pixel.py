@@ -13,6 +13,7 @@ from pinprick.attacks.few_pixel import FewPixels
 from pinprick.attacks.random_pixels import RandomPixels
 from pinprick.data.digits import digits
 from pinprick.edits import Edits
+from pinprick.errors import InputError
 from pinprick.goals import Goal, GoalRows, softmax
 from pinprick.search.colours import colour_numbers, colours_of, corners
 from pinprick.search.few_pixel import FewPixel
@@ -207,3 +208,29 @@ def test_a_margin_under_zero_is_the_goal_met(seed: int, logits: bool) -> None:
     shown = scores if logits else probabilities
     margin = rows.margin(shown, probabilities, logits=logits)
     assert ((margin < 0) == rows.met(shown, probabilities)).all()
+
+
+@pytest.mark.parametrize("pixels", [1, 3])
+def test_without_what_was_learned_the_lattice_is_asked_first(pixels: int) -> None:
+    def first(image: np.ndarray | None, by_image: bool) -> list[list[int]]:
+        search = FewPixel(1, (3, 16, 16), pixels, by_image=by_image)
+        if image is not None:
+            search.look(0, image, None)
+        search.start(0, SEED)
+        edits = search.ask(np.array([8])).edits
+        return np.concatenate([edits.rows, edits.columns], 1).tolist()
+
+    image = random_images(1, (3, 16, 16))[0]
+    assert first(image, by_image=False) == first(None, by_image=True)
+    assert first(image, by_image=False) != first(image, by_image=True)
+
+
+def test_there_are_two_priors() -> None:
+    with pytest.raises(InputError, match="there is no 'middle'"):
+        FewPixels(prior="middle")  # type: ignore[arg-type]
+    images = digits("test")
+    assert images.labels is not None
+    for prior in ("learned", "even"):
+        attack = FewPixels(prior=prior)  # type: ignore[arg-type]
+        found = attack(digits_target(), images.stack(range(12)), labels=images.labels[:12], pixels=3, budget=200)
+        assert sum(outcome.status == "fooled" for outcome in found) > 6

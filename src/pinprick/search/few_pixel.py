@@ -90,13 +90,16 @@ class FewPixel(Search):
     give_up : whether a search ends by itself where more questions pay little. Of one pixel that is once no change is
         left that might reach the goal, by the surrogate's bounds; of several pixels, once the margin has not moved
         for long.
+    by_image : whether the image tells which changes are strong (:meth:`look`); else all are taken for equally strong.
     """
 
     objective = "gaps"
 
-    def __init__(self, places: int, shape: tuple[int, int, int], pixels: int, *, give_up: bool = False) -> None:
+    def __init__(
+        self, places: int, shape: tuple[int, int, int], pixels: int, *, give_up: bool = False, by_image: bool = True
+    ) -> None:
         super().__init__(places, shape, pixels)
-        self.give_up = give_up
+        self.give_up, self.by_image = give_up, by_image
         self.palette = corners(shape[0])
         self.length = max(1.5, min(shape[1:]) / 16)
         self.sites: list[_Place | None] = [None] * places
@@ -105,7 +108,7 @@ class FewPixel(Search):
         self._images: list[NDArray[np.uint8] | None] = [None] * places
 
     def look(self, place: int, image: NDArray[np.uint8], starts: NDArray[np.uint8] | None) -> None:  # noqa: ARG002
-        self._images[place] = image
+        self._images[place] = image if self.by_image else None
 
     def start(self, place: int, seed: str) -> None:
         self.start_from(place, seed, [])
