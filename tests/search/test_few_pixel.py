@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinprick.attacks.few_pixel import FewPixels
+from pinprick.attacks.few_pixel import FewPixels, Prior
 from pinprick.attacks.random_pixels import RandomPixels
 from pinprick.data.digits import digits
 from pinprick.edits import Edits
@@ -218,7 +218,8 @@ def test_without_what_was_learned_the_lattice_is_asked_first(pixels: int) -> Non
             search.look(0, image, None)
         search.start(0, SEED)
         edits = search.ask(np.array([8])).edits
-        return np.concatenate([edits.rows, edits.columns], 1).tolist()
+        found: list[list[int]] = np.concatenate([edits.rows, edits.columns], 1).tolist()
+        return found
 
     image = random_images(1, (3, 16, 16))[0]
     assert first(image, by_image=False) == first(None, by_image=True)
@@ -230,7 +231,8 @@ def test_there_are_two_priors() -> None:
         FewPixels(prior="middle")  # type: ignore[arg-type]
     images = digits("test")
     assert images.labels is not None
-    for prior in ("learned", "even"):
-        attack = FewPixels(prior=prior)  # type: ignore[arg-type]
+    priors: tuple[Prior, ...] = ("learned", "even")
+    for prior in priors:
+        attack = FewPixels(prior=prior)
         found = attack(digits_target(), images.stack(range(12)), labels=images.labels[:12], pixels=3, budget=200)
         assert sum(outcome.status == "fooled" for outcome in found) > 6
