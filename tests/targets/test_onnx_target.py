@@ -14,6 +14,7 @@ import torch
 from benchmarks.same_verdicts import candidates, compare, exported
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from torch import nn
 
 import pinprick as pp
 from pinprick.data.image_set import ImageSet
@@ -273,6 +274,32 @@ def test_a_package_may_be_called_onnx(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "own_package" / "onnx.py").write_text("def net():\n    return lambda images: images.flatten(1)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert load_target("own_package.onnx:net").name == "net"
+
+
+@pytest.mark.parametrize(("side", "sizes"), [(96, [16, 16, 16]), (95, [64])])
+def test_large_images_go_in_a_few_at_a_time(
+    side: int, sizes: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a pass which is not full need not be filled up to 64 rows; no row changes by that."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)).eval()
+    path = tmp_path / "net.onnx"
+    exported(TorchTarget(net, "logits", shape=(3, side, side)), path)
+    target = load_target(str(path), outputs="logits")
+    assert isinstance(target, OnnxTarget)
+    images = random_images(40, (3, side, side))
+    target.prepare(target.images(images))
+    seen: list[int] = []
+    inner = target._answer
+
+    def noted(images: torch.Tensor) -> NDArray[Any]:
+        seen.append(len(images))
+        return inner(images)
+
+    monkeypatch.setattr(target, "_answer", noted)
+    whole = asked(target, images)
+    assert seen == sizes
+    assert np.array_equal(asked(target, images[[5]])[0], whole[5])
+    assert np.array_equal(asked(target, images[::-1]), whole[::-1])
 
 
 def test_a_fixed_batch_is_the_same_network(tmp_path: Path, test_digits: ImageSet) -> None:

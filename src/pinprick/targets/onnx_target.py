@@ -40,6 +40,10 @@ _FLOATS: dict[str, type[np.generic]] = {
 }
 _WHOLE: dict[str, type[np.generic]] = {"tensor(uint8)": np.uint8, "tensor(int32)": np.int32, "tensor(int64)": np.int64}
 _INSTALL = "Install it: pip install 'pinprick[onnx]'."
+LARGE = 96 * 96
+"""Pixels from which images are large: a pass of them costs far more than that there is a pass."""
+PIECE = 16
+"""Large images that a file gets at a time. Passes that are not full are then filled up to a multiple of this only."""
 _PROBE = 2
 """Rows of the pass that shows whether a file takes several images at a time, as its stated input says."""
 
@@ -92,6 +96,7 @@ class OnnxTarget(Target):
         self._weights, self._output, self._version = file.digest, head.name, str(runtime.__version__)
         self._quiet = runtime.RunOptions()
         self._quiet.log_severity_level = 4
+        self._piece: int | None = None
         self.preprocess = preprocess
         self.notes = (head.note,) if head.note else ()
         self.class_names, self.strict_names = head.classes, True
@@ -135,8 +140,13 @@ class OnnxTarget(Target):
             channels, height, width = (int(size or 0) for size in rest)
             self.shape = (channels, height, width)
 
+    def piece(self, *, fast: bool) -> int | None:  # noqa: ARG002 (there is one way)
+        return self.fixed_rows or self._piece
+
     def raw(self, images: torch.Tensor) -> NDArray[Any]:
         """What the chosen output holds for images ``(N, C, H, W)``; of a single column, two where it is known of what.
+
+        Large images go in :data:`PIECE` at a time, once :meth:`prepare` has seen them.
 
         Raises
         ------
@@ -144,6 +154,12 @@ class OnnxTarget(Target):
         MemoryError : onnxruntime had too little of it.
         TargetError : onnxruntime failed.
         """
+        if self._piece is not None and len(images) > self._piece:
+            starts = range(0, len(images), self._piece)
+            return np.concatenate([self._answer(images[start : start + self._piece]) for start in starts])
+        return self._answer(images)
+
+    def _answer(self, images: torch.Tensor) -> NDArray[Any]:
         feed = {self._input: self._fed(images)}
         try:
             found = self._session.run([self._output], feed, self._quiet)[0]
@@ -182,6 +198,8 @@ class OnnxTarget(Target):
         return np.ascontiguousarray(images.detach().cpu().numpy(), dtype=self._type)
 
     def prepare(self, images: torch.Tensor) -> None:
+        large = images.shape[2] * images.shape[3] >= LARGE
+        self._piece = PIECE if large and self.fixed_rows is None and self.device.type == "cpu" else None
         if self._order == "flat" and images.shape[1] == 3 and not self._by_channel:
             self.note("note: colours go in pixel by pixel (--layout nhwc); --layout nchw is channel by channel")
 
