@@ -112,8 +112,9 @@ def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_bytes(
 
 def test_ctrl_c_stores_what_has_ended_says_how_to_go_on_and_exits_130(user: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
+    command = [*MODULE, "attack", "--model", "model.py:slow", "--data", "images", "--attack", "one-pixel"]
     process = subprocess.Popen(
-        [*MODULE, "attack", "--model", "model.py:slow", "--data", "images", "--limit", "30", "--out", str(out)],
+        [*command, "--limit", "30", "--out", str(out)],
         cwd=user,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -32,6 +32,7 @@ class FewestPixels(FewPixels):
     ----------
     stop : as for the other attacks; has no effect here, as the search goes on after a hit, to smaller ones.
     give_up : end a unit where more questions pay little; only without a budget of one's own, which is used to the full.
+    prior : as for ``few-pixel``.
     """
 
     name: ClassVar[str] = "min-pixels"
@@ -44,5 +45,5 @@ class FewestPixels(FewPixels):
         return (*(level for level in LEVELS if level < pixels), pixels)
 
     def run(self, meter: Meter, units: Iterator[Unit]) -> Iterator[Candidate]:
-        make = partial(MinPixels, give_up=self.give_up)
+        make = partial(MinPixels, give_up=self.give_up, by_image=self.prior == "learned")
         return search_units(make, meter, units, StopRule())

@@ -69,21 +69,24 @@ class MinPixels(Search):
     Parameters
     ----------
     give_up : whether the last of these searches ends where more questions pay little; else it goes on.
+    by_image : whether the image tells which changes are strong (:meth:`look`); else all are taken for equally strong.
     """
 
     objective = "gaps"
     shrinks = True
 
-    def __init__(self, places: int, shape: tuple[int, int, int], pixels: int, *, give_up: bool = False) -> None:
+    def __init__(
+        self, places: int, shape: tuple[int, int, int], pixels: int, *, give_up: bool = False, by_image: bool = True
+    ) -> None:
         super().__init__(places, shape, pixels)
-        self.give_up = give_up
+        self.give_up, self.by_image = give_up, by_image
         self.sites: list[_Place | None] = [None] * places
         self._asked: list[_Place] = []
         self._palette = corners(shape[0])
         self._images: list[NDArray[np.uint8] | None] = [None] * places
 
     def look(self, place: int, image: NDArray[np.uint8], starts: NDArray[np.uint8] | None) -> None:  # noqa: ARG002
-        self._images[place] = image
+        self._images[place] = image if self.by_image else None
 
     def start(self, place: int, seed: str) -> None:
         site = _Place(seed, self._images[place])
