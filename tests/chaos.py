@@ -43,7 +43,7 @@ class Size:
     timeout: float
 
 
-SHORT = Size(images=3, budget=40, share=0.3, retries=8, timeout=0.3)
+SHORT = Size(images=6, budget=40, share=0.3, retries=8, timeout=0.3)
 LONG = Size(images=15, budget=120, share=0.2, retries=8, timeout=1.0)
 BATCH = 8
 """Images a request."""

@@ -197,11 +197,11 @@ def test_a_budget_for_a_local_model_holds_too(undisturbed: dict[str, dict[str, A
             scores: torch.Tensor = digits_net()(images)
         return scores
 
-    spec = make_spec(LOCAL | {"model": "x", "baseline": "none", "run_budget": 250})
+    spec = make_spec(LOCAL | {"model": "x", "baseline": "none", "run_budget": 150})
     result = run(spec, target=CallableTarget(counted, "logits"), images=digits("test"))
     assert result.stopped is not None
     assert result.ledger is not None
-    assert result.ledger["total"]["sent"] <= 250
+    assert result.ledger["total"]["sent"] <= 150
     assert 0 < len(result.table) < 6
     assert comparable(result.table).items() <= undisturbed.items()
 
@@ -212,9 +212,9 @@ def test_images_that_fail_more_often_than_the_budget_allows_cut_units_which_run_
     server = V2()
     server.fault = lambda number, images: Reply(503) if number > 6 and number % 2 else None
     with serving(server) as url:
-        stopped = remote(url, tmp_path / "run", run_budget=300).stopped
+        stopped = remote(url, tmp_path / "run", run_budget=160).stopped
         assert stopped is not None
-        assert images_of(server) <= 300
+        assert images_of(server) <= 160
         server.fault = lambda number, images: None
         before = images_of(server)
         result = remote(url, tmp_path / "run", run_budget=3000)
