@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, get_args
 
 from pinprick.attacks.base import Attack, Shape
 from pinprick.attacks.search_loop import Stop, StopRule, check_stop, search_units
-from pinprick.errors import InputError
+from pinprick.errors import UnknownNameError
 from pinprick.outcomes import Candidate
 from pinprick.search.few_pixel import FewPixel
 from pinprick.targets.meter import Meter
@@ -50,7 +50,7 @@ class FewPixels(Attack):
     def __post_init__(self) -> None:
         check_stop(self.stop)
         if self.prior not in get_args(Prior):
-            raise InputError("prior", f"there is no {self.prior!r}", f"Use {' or '.join(get_args(Prior))}.")
+            raise UnknownNameError("prior", str(self.prior), get_args(Prior))
 
     def default_budget(self, shape: Shape | None = None, pixels: int = 1) -> int:  # noqa: ARG002
         return 1001 if pixels == 1 else 2001

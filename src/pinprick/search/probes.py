@@ -23,6 +23,8 @@ def strongest(surrogate: Surrogate, pixels: int) -> list[Whole]:
 
     None for very many pixels, or where the image has too few.
     """
+    if pixels > MANY:
+        return []
     wanted = PROBES * pixels
     strength = surrogate.strength
     if pixels == 1:
@@ -32,7 +34,7 @@ def strongest(surrogate: Surrogate, pixels: int) -> list[Whole]:
         colour = strength.argmax(axis=2)
         best = lowest(-strength.max(axis=2, keepdims=True), min(colour.size, about(wanted, surrogate.length)))
         top = np.concatenate([best[:, :2], colour[best[:, 0], best[:, 1]][:, None]], axis=1)
-    if pixels > MANY or len(top) < wanted:
+    if len(top) < wanted:
         return []
     return list(surrogate.apart(top, np.zeros_like(strength), strength, wanted).reshape(-1, pixels, 3))
 

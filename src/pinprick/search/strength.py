@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Reals = NDArray[np.float64]
+from pinprick.search.geometry import Reals
 
 FEATURES = ("size", "square", "saturation", "off centre")
 WEIGHTS = (2.52, -1.0, -0.48, -0.41)
