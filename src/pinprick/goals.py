@@ -31,16 +31,16 @@ class Goal:
     bound: float | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in ("untargeted", "targeted", "reduce"):
+        if not isinstance(self.kind, str) or self.kind not in ("untargeted", "targeted", "reduce"):
             raise InputError("goal", f"there is no {self.kind!r}", "Use untargeted, targeted or reduce.")
         if (self.kind == "targeted") != (self.target is not None):
             raise InputError("goal", f"{self.kind} with target {self.target}", "Only targeted goals have a target.")
         if (self.kind == "reduce") != (self.bound is not None):
             raise InputError("goal", f"{self.kind} with bound {self.bound}", "Only reduce has a bound.")
-        if self.target is not None and (isinstance(self.target, bool) or self.target % 1 != 0):
-            raise InputError("goal", f"target {self.target}", "Give a class index, a whole number.")
-        if self.bound is not None and not 0 <= self.bound <= 1:
-            raise InputError("goal", f"bound {self.bound}", "Give a probability, 0 to 1.")
+        if self.target is not None and (not _is_number(self.target) or self.target % 1 != 0):
+            raise InputError("goal", f"target {self.target!r}", "Give a class index, a whole number.")
+        if self.bound is not None and (not _is_number(self.bound) or not 0 <= self.bound <= 1):
+            raise InputError("goal", f"bound {self.bound!r}", "Give a probability, 0 to 1.")
 
     def check(self, label: int, classes: int) -> None:
         """Raise InputError where ``label`` is none of ``classes``, or the goal makes no sense for an image of it."""
@@ -55,6 +55,10 @@ class Goal:
         if self.kind == "targeted":
             return f"targeted:{self.target}"
         return f"reduce:{self.bound}" if self.kind == "reduce" else "untargeted"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,26 @@ def test_reduce_pushes_the_label_under_its_bound() -> None:
 def test_goals_that_make_no_sense_are_refused(goal: Goal, label: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
         goal.check(label, 10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("targeted", {"target": "a"}),
+        ("targeted", {"target": [1]}),
+        ("targeted", {"target": np.array([1, 2])}),
+        ("targeted", {"target": True}),
+        ("targeted", {"target": 1.5}),
+        ("reduce", {"bound": "x"}),
+        ("reduce", {"bound": True}),
+        ("reduce", {"bound": float("nan")}),
+        (np.array(["targeted", "reduce"]), {}),
+        (None, {}),
+    ],
+)
+def test_goals_of_what_is_no_number_are_refused(kind: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="goal"):
+        Goal(kind, **options)
 
 
 def test_softmax_keeps_confident_rows_apart() -> None:

@@ -225,6 +225,7 @@ WRONG: list[tuple[str, object]] = [
     *((name, MISSING) for name in ("schema_version", "what", "passes", "versions", "machine", "clean", "events")),
     *(("schema_version", version) for version in (0, True, "1")),
     *(("passes.rows", rows) for rows in (MISSING, 0, -5, "x", None, True, 2.5, 10**12)),
+    ("passes.incremental", []),
     *(("what.spec", spec) for spec in (MISSING, "spec")),
     ("machine", "mine"),
     ("clean.images", "8"),
@@ -253,6 +254,20 @@ def test_a_manifest_of_the_wrong_shape_is_refused_by_field(field: str, value: ob
     finally:
         path.write_text(whole)
     assert read_manifest(finished) == json.loads(whole)
+
+
+@pytest.mark.parametrize("kept", [{"x": True}, {"0": True}, {"1": "yes"}, {"-1": False}])
+def test_ways_of_other_than_numbers_of_pixels_are_refused(kept: dict[str, object], finished: Path) -> None:
+    path = finished / "manifest.json"
+    whole = path.read_text()
+    manifest = json.loads(whole)
+    manifest["passes"]["incremental"] = kept
+    path.write_text(json.dumps(manifest))
+    try:
+        with pytest.raises(InputError, match=rf"passes\.incremental\.{next(iter(kept))}"):
+            read_manifest(finished)
+    finally:
+        path.write_text(whole)
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,15 @@ def test_generations_larger_than_what_is_asked_at_a_time() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"population": 1}, {"population": -1}, {"generations": 1.5}, {"step": 0.0}, {"step": 256.0}, {"label_below": 2.0}],
+    [
+        {"population": 1},
+        {"population": -1},
+        {"population": 10_001},
+        {"generations": 1.5},
+        {"step": 0.0},
+        {"step": 256.0},
+        {"label_below": 2.0},
+    ],
 )
 def test_parameters_are_checked(given: dict[str, float]) -> None:
     with pytest.raises(InputError, match=next(iter(given))):

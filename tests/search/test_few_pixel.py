@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinprick.attacks.few_pixel import FewPixels, Prior
+from pinprick.attacks.min_pixels import FewestPixels
 from pinprick.attacks.random_pixels import RandomPixels
 from pinprick.data.digits import digits
 from pinprick.edits import Edits
@@ -107,14 +109,16 @@ def told(search: FewPixel, questions: int, margin: Callable[[Edits], np.ndarray]
 
 
 @pytest.mark.parametrize("pixels", [1, 3])
-def test_it_gives_up_far_from_the_goal_and_only_where_it_may(pixels: int) -> None:
+def test_with_one_pixel_it_gives_up_far_from_the_goal_and_only_where_it_may(pixels: int) -> None:
     def safe(edits: Edits) -> np.ndarray:
         return np.asarray(10 + 0.1 * np.sin(edits.rows + 2.0 * edits.columns).sum(axis=1))
 
-    for give_up, least, most in ((True, 320, 1500), (False, 2500, 2500)):
+    for give_up in (True, False):
         search = FewPixel(1, (3, 24, 24), pixels, give_up=give_up)
         search.start(0, SEED)
-        assert least <= told(search, 2500, safe) <= most
+        asked = told(search, 2500, safe)
+        # Of several pixels there is always another set: progress that was slow for 800 questions is no reason to end.
+        assert 320 <= asked <= 1500 if give_up and pixels == 1 else asked == 2500
 
 
 def test_near_the_goal_it_goes_on() -> None:
@@ -236,3 +240,10 @@ def test_there_are_two_priors() -> None:
         attack = FewPixels(prior=prior)
         found = attack(digits_target(), images.stack(range(12)), labels=images.labels[:12], pixels=3, budget=200)
         assert sum(outcome.status == "fooled" for outcome in found) > 6
+
+
+@pytest.mark.parametrize("attack", [FewPixels, FewestPixels])
+@pytest.mark.parametrize("value", ["no", 7, float("nan"), None])
+def test_give_up_is_true_or_false(attack: type[FewPixels], value: Any) -> None:
+    with pytest.raises(InputError, match=r"give_up: .*Give true or false"):
+        attack(give_up=value)

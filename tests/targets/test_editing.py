@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -205,6 +206,89 @@ def test_what_cannot_be_carried_stays_dense_or_is_refused() -> None:
     with pytest.raises(InputError, match="--engine incremental"):
         way.choose(1, "incremental", images)
     assert TorchTarget(wide_net(), "logits", dtype=torch.bfloat16).editing(SHAPE) is None
+
+
+class Touchy(nn.Module):
+    """A net that windows are fine for, and that raises at a white pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = wide_net()
+        self.embedding = nn.Embedding(2, 6)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        # Windows end at the first value that they cannot carry.
+        scores: torch.Tensor = self.net(images)
+        white = (images.amin(1) > 0.999).flatten(1).sum(1)
+        scores = scores + 0 * self.embedding(2 * white)
+        return scores
+
+
+def test_a_candidate_that_the_network_fails_at_fails_its_unit_and_no_other() -> None:
+    own = TorchTarget(Touchy().eval(), "logits", classes=6)
+    way = editing(own, 1)
+    draws = np.random.default_rng(5)
+    edits = Edits(
+        draws.integers(0, 24, (30, 1), np.int32),
+        draws.integers(0, 20, (30, 1), np.int32),
+        draws.integers(0, 200, (30, 1, 3), np.uint8),
+    )
+    touched = Edits(edits.rows, edits.columns, edits.colours.copy())
+    touched.colours[[4, 17]] = 255
+    owners = np.arange(30) % 3
+    found = []
+    for each in (edits, touched):
+        meter = Meter(own, 100, 64, editing=way, cache=False)
+        handles = np.array([meter.open(unit) for unit in [make_unit(own, im) for im in random_images(3, SHAPE)]])
+        found.append(meter.score(each, handles[owners]))
+        failed = [meter.failed(handle) for handle in handles.tolist()]
+        assert [meter.close(handle)[0] for handle in handles.tolist()] == [10, 10, 10]
+    # Rows 4 and 17 are of the second and the third unit.
+    assert failed[0] is None
+    assert all("index out of range" in str(reason) for reason in failed[1:])
+    assert np.isnan(found[1][[4, 17]]).all()
+    rest = np.delete(np.arange(30), [4, 17])
+    assert np.array_equal(found[0][rest], found[1][rest])
+    assert not way.engine._images
+
+
+def test_a_network_that_fails_at_edited_images_is_not_chosen_windows_for() -> None:
+    class Proud(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.embedding = wide_net(), nn.Embedding(1, 6)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            scores: torch.Tensor = self.net(images)
+            edited = (images.flatten(1).amax(1) > images.flatten(1).amin(1)).long()
+            scores += self.embedding(edited)
+            return scores
+
+    way = TorchTarget(Proud().eval(), "logits").editing(SHAPE)
+    assert way is not None
+    even = np.full((2, *SHAPE), 128, np.uint8)
+    choice = way.choose(1, "auto", even)
+    assert not choice.incremental
+    assert "index out of range" in choice.why
+    with pytest.raises(InputError, match=r"--engine incremental.*index out of range"):
+        way.choose(1, "incremental", even)
+
+
+def test_a_network_that_cannot_be_copied_stays_dense() -> None:
+    class Locked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.lock = wide_net(), threading.Lock()
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            with self.lock:
+                scores: torch.Tensor = self.net(images)
+            return scores
+
+    way = TorchTarget(Locked().eval(), "logits").editing(SHAPE)
+    assert way is not None
+    assert "cannot pickle" in way.engine.why
+    assert not way.choose(1, "auto", random_images(2, SHAPE)).incremental
 
 
 def test_a_small_network_is_not_timed() -> None:

@@ -20,6 +20,8 @@ from pinprick.threat import ThreatModel
 from pinprick.units import Unit
 
 LARGEST = 10**6
+LARGEST_POPULATION = 10_000
+"""A generation is drawn as a whole before any of it is asked: this many take a quarter of a second a unit."""
 AT_A_TIME = 8
 """Candidates of a generation of the package's own size, for one pixel."""
 
@@ -34,7 +36,7 @@ class PixelCMAES(Attack):
 
     Raises
     ------
-    InputError : a population that is not 0 or 2 to 1 000 000, generations that are not 0 to 1 000 000, a step that is
+    InputError : a population that is not 0 or 2 to 10 000, generations that are not 0 to 1 000 000, a step that is
         not over 0 and up to 255, thresholds that are no probabilities, an unknown stop rule.
     """
 
@@ -53,8 +55,8 @@ class PixelCMAES(Attack):
 
     def __post_init__(self) -> None:
         check_stop(self.stop)
-        for name in ("population", "generations"):
-            object.__setattr__(self, name, whole_number(name, getattr(self, name), 0, LARGEST))
+        for name, most in (("population", LARGEST_POPULATION), ("generations", LARGEST)):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), 0, most))
         if self.population == 1:
             raise InputError("population", "1", "Give 2 or more, or 0 for the size that the package cma chooses.")
         object.__setattr__(self, "step", number_between("step", self.step, 0, 255))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Literal, get_args
 
+from pinprick.attacks.arguments import truth
 from pinprick.attacks.base import Attack, Shape
 from pinprick.attacks.search_loop import Stop, StopRule, check_stop, search_units
 from pinprick.errors import UnknownNameError
@@ -32,7 +33,9 @@ class FewPixels(Attack):
     Parameters
     ----------
     stop : ``first-hit``, or ``paper`` for the evolution's rule.
-    give_up : end a unit where more questions pay little; only without a budget of one's own, which is used to the full.
+    give_up : end a unit of one pixel where more questions pay little; only without a budget of one's own, which is used
+        to the full. Of several pixels the default budget is where they do: of 100 images, the next 8 000 questions fool
+        one or two (docs/results.md).
     prior : what is thought of changes before any was asked: ``learned``, how strong they look in the image
         (:mod:`pinprick.search.strength`), or ``even``, the same of all; then a lattice is asked first.
     """
@@ -49,6 +52,7 @@ class FewPixels(Attack):
 
     def __post_init__(self) -> None:
         check_stop(self.stop)
+        object.__setattr__(self, "give_up", truth("give_up", self.give_up))
         if self.prior not in get_args(Prior):
             raise UnknownNameError("prior", str(self.prior), get_args(Prior))
 

@@ -201,7 +201,7 @@ class Incremental:
     Parameters
     ----------
     module : from images ``(N, C, H, W)`` float in [0, 1] to scores ``(N, K)``, float32, in evaluation mode. It is
-        copied. One that cannot be taken apart is run as it is: :attr:`why` says why.
+        copied, where it can be. One that cannot be taken apart is run as it is: :attr:`why` says why.
     shape : ``(C, H, W)`` of the images.
     memory : bytes for the base images' values, shared evenly by the ways through the network that were taken so far;
         the images asked for longest ago are computed again when needed. One image is kept in any case.
@@ -211,9 +211,13 @@ class Incremental:
         first = next(module.parameters(), None)
         self.device = torch.device("cpu") if first is None else first.device
         self.shape, self.memory = shape, memory
-        self.module = copy.deepcopy(module)
         self.why = ""
         self.graph: Graph | None = None
+        try:
+            self.module = copy.deepcopy(module)
+        except Exception:
+            # Of what cannot be copied nothing is taken apart, and so nothing is changed either.
+            self.module = module
         try:
             self.graph = trace(module, shape)
         except UntraceableError as error:

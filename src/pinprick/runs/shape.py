@@ -86,7 +86,7 @@ class _What(_Part):
 
 class _Passes(_Part):
     rows: int = Field(ge=1, le=LARGEST_ROWS)
-    incremental: dict[str, bool] = {}
+    incremental: dict[Annotated[str, Field(pattern="^[1-9][0-9]{0,5}$")], bool] = {}
     """For each number of pixels whether candidates are scored by what these reach alone."""
 
 

@@ -104,7 +104,11 @@ class Store:
             ) from None
         except OSError as error:
             reason = "it is a file" if folder.is_file() else error.strerror or error
-            raise InputError(f"--out {folder}", f"cannot be written to ({reason})", "Give another folder.") from None
+            where = Path(str(error.filename or folder))
+            inside = f"{where.name} in it " if where.parent == folder else ""
+            raise InputError(
+                f"--out {folder}", f"{inside}cannot be written to ({reason})", "Give another folder."
+            ) from None
 
     def __enter__(self) -> Store:
         return self

@@ -26,8 +26,6 @@ FIRST = 240
 """Questions of one pixel before the search may give up."""
 LEADS = (4, 150)
 """Of one pixel, where nothing more is hoped for: leads that are followed at a time, and questions for that in all."""
-PATIENCE = (800, 0.5)
-"""Questions of several pixels without progress after which it may: this many, or this share of all so far if more."""
 STALL = 200
 """Questions of several pixels without progress after which a descent begins."""
 PROGRESS = 0.02
@@ -87,9 +85,8 @@ class FewPixel(Search):
 
     Parameters
     ----------
-    give_up : whether a search ends by itself where more questions pay little. Of one pixel that is once no change is
-        left that might reach the goal, by the surrogate's bounds; of several pixels, once the margin has not moved
-        for long.
+    give_up : whether a search of one pixel ends by itself once no change is left that might reach the goal, by the
+        surrogate's bounds. One of several pixels never does: there is always another set.
     by_image : whether the image tells which changes are strong (:meth:`look`); else all are taken for equally strong.
     """
 
@@ -211,15 +208,12 @@ class FewPixel(Search):
         return site is not None and site.over
 
     def _progress(self, site: _Place) -> None:
-        """Note whether the margin has moved, and end a search of several pixels where it has not for long."""
+        """Note whether the margin has moved."""
         best = site.best[0][0]
         if not site.step:
             site.step = PROGRESS * float(site.surrogate.gaps.min(axis=1).std())
         if best < site.reached - site.step:
             site.reached, site.at = best, site.asked
-        least, share = PATIENCE
-        if self.give_up and self.pixels > 1 and site.asked - site.at >= max(least, share * site.asked):
-            site.over = True
 
     def _plan(self, site: _Place) -> None:
         """Fill the queue by what has been learnt."""

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pinprick.edits import Edits
-from pinprick.errors import InputError
+from pinprick.errors import InputError, one_line
 from pinprick.goals import Scores
 from pinprick.incremental import Check, Incremental, check
+from pinprick.targets.passes import is_out_of_memory
 
 Engine = Literal["auto", "dense", "incremental"]
 CANDIDATES, ROUNDS = 64, 3
@@ -74,14 +75,24 @@ class Editing:
         elif self.engine.plan(pixels).dense:
             choice = Choice(pixels, False, self.engine.plan(pixels).why or "windows would cost as much as whole maps")
         else:
-            found = check(self.engine, pixels, images=images, candidates=CANDIDATES, rounds=ROUNDS)
-            exact = found.agrees and found.steady
-            use = exact and (found.ratio > against or how == "incremental")
-            choice = Choice(pixels, use, _why(found), found.ratio)
+            choice = self._checked(pixels, how, images, against)
         if how == "incremental" and not choice.incremental:
             raise InputError("--engine incremental", f"not for {pixels} changed pixels: {choice.why}", "Give auto.")
         self.choices[pixels] = choice
         return choice
+
+    def _checked(self, pixels: int, how: Engine, images: NDArray[np.uint8], against: float) -> Choice:
+        """The choice by what a check finds."""
+        try:
+            found = check(self.engine, pixels, images=images, candidates=CANDIDATES, rounds=ROUNDS)
+        except (Exception, SystemExit) as error:
+            if is_out_of_memory(error) or isinstance(error, InputError):
+                raise
+            # A run fails the units whose candidates the network cannot take; one cannot choose by them.
+            return Choice(pixels, False, f"the network failed at edited images: {one_line(error)}")
+        exact = found.agrees and found.steady
+        use = exact and (found.ratio > against or how == "incremental")
+        return Choice(pixels, use, _why(found), found.ratio)
 
     def restore(self, pixels: int, *, incremental: bool) -> None:
         """Score candidates of ``pixels`` changed pixels as an earlier part of the run did."""

@@ -10,11 +10,20 @@ from numpy.typing import NDArray
 
 from pinprick.data.decode import decode_image, encode_png
 from pinprick.edits import Edits
-from pinprick.errors import BudgetError, OutOfMemoryError
+from pinprick.errors import BudgetError, HaltError, InputError, OutOfMemoryError, one_line
 from pinprick.goals import GoalRows, Scores
 from pinprick.targets.base import MOST_LABELS, Target
 from pinprick.targets.editing import Bases, Editing
-from pinprick.targets.passes import VERIFYING_ROWS, Answers, ask, is_out_of_memory, joined, stacked, widened
+from pinprick.targets.passes import (
+    VERIFYING_ROWS,
+    Answers,
+    ask,
+    is_out_of_memory,
+    joined,
+    none_of,
+    stacked,
+    widened,
+)
 from pinprick.units import Unit
 
 CACHE_BYTES = 16_000_000
@@ -234,22 +243,39 @@ class Meter:
         ledger = self.target.ledger
         if ledger is not None:
             ledger.sending(len(owners), again=False)
-        try:
-            found = editing.scores([self._bases(editing, account) for account in owners], edits)
-            for account in owners:
-                self._bases(editing, account).forget()
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise OutOfMemoryError(f"candidates of {self.target.name} on windows do not fit into memory") from error
-            raise
-        answers = Answers(found, np.ones(len(found), np.int64))
+        answers = self._on_windows(editing, edits, owners)
+        for account in owners:
+            self._bases(editing, account).forget()
+        found = answers.scores
         for row in np.flatnonzero(~np.isfinite(found).all(axis=1)).tolist():
-            answers.reasons[row] = "the target's scores are not finite (NaN or infinity)"
+            answers.reasons.setdefault(row, "the target's scores are not finite (NaN or infinity)")
             found[row] = np.nan
         if ledger is not None:
             ledger.note(asked=len(found), answered=len(found) - len(answers.reasons), failed=len(answers.reasons))
         self._note(answers, owners)
         return found
+
+    def _on_windows(self, editing: Editing, edits: Edits, owners: list[_Account]) -> Answers:
+        """Scores on windows; where this raises, it is done by halves until the guilty candidates are found.
+
+        A candidate's scores do not depend on the others, so the rest has the bits that it would have had.
+        """
+        try:
+            found = editing.scores([self._bases(editing, account) for account in owners], edits)
+            return Answers(found, np.ones(len(found), np.int64))
+        except (InputError, HaltError):
+            raise
+        except (Exception, SystemExit) as error:
+            if is_out_of_memory(error):
+                raise OutOfMemoryError(f"candidates of {self.target.name} on windows do not fit into memory") from error
+            reason = one_line(error)
+        if len(edits) == 1:
+            alone = none_of(self.target, 1)
+            alone.reasons[0] = reason
+            return alone
+        half = len(edits) // 2
+        parts = (slice(None, half), slice(half, None))
+        return joined([self._on_windows(editing, edits.take(part), owners[part]) for part in parts])
 
     @staticmethod
     def _bases(editing: Editing, account: _Account) -> Bases:
