@@ -16,7 +16,7 @@ from pinprick.data.digits import digits
 from pinprick.metrics.vulnerability import maps
 from pinprick.outcomes import VulnerabilityMap
 from pinprick.report.figures import style, vulnerability_figure
-from pinprick.report.maps import FOOLED, NEAR, UNASKED, counts_picture, map_cards, margins_picture
+from pinprick.report.maps import FOOLED, NEAR, UNASKED, counts_picture, filled_map, map_cards, margins_picture
 from pinprick.report.originals import find_originals
 from pinprick.report.page import write_report
 from pinprick.runs.measures import measures
@@ -138,6 +138,27 @@ def test_positions_that_were_not_asked_are_gray_and_blocks_show_the_worst() -> N
         assert where(picture, UNASKED)[:, 44:].all()
         assert not where(picture, UNASKED)[:, :44].any()
     assert not where(margins, NEAR).any(), "as far as the unchanged image"
+
+
+def test_what_was_asked_of_few_positions_is_spread_over_their_blocks() -> None:
+    """A few dots on gray could not be seen."""
+    asked, fooled = np.zeros((20, 27), np.int32), np.zeros((20, 27), np.int32)
+    margin = np.full((20, 27), np.nan)
+    for row, column, value in ((4, 4, 1.5), (4, 12, -0.5), (12, 20, 2.5)):
+        asked[row, column], margin[row, column], fooled[row, column] = 8, value, 2 * (value < 0)
+    shown = filled_map(VulnerabilityMap(asked, fooled, margin), 8)
+    assert shown.margin is not None
+    assert shown.asked.shape == (20, 27)
+    assert (shown.asked[:8, :16] == 8).all()
+    assert (shown.margin[:8, :8] == 1.5).all()
+    assert (shown.margin[:8, 8:16] == -0.5).all()
+    assert (shown.fooled[:8, 8:16] == 2).all()
+    assert shown.fooled.sum() == 2 * 64
+    assert (shown.margin[8:16, 16:24] == 2.5).all()
+    assert np.isnan(shown.margin[:, 24:]).all()
+    assert np.isnan(shown.margin[16:]).all()
+    assert (shown.asked > 0).sum() == np.isfinite(shown.margin).sum() == 3 * 64
+    assert filled_map(VulnerabilityMap(asked, fooled, None), 8).margin is None
 
 
 def test_pictures_keep_to_their_size(folder: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pinprick.report.words import count, percent, percent_range, source_name, verdict
+from pinprick.report.words import count, engine_text, percent, percent_range, source_name, verdict
 from pinprick.runs.measures import Measures, measure
 from tests.metrics.tables import CLASSES, outcome, outcomes
 
@@ -251,3 +251,10 @@ def test_a_range_has_its_unit_once() -> None:
 )
 def test_titles_have_no_paths(given: str, name: str) -> None:
     assert source_name(given) == name
+
+
+def test_how_candidates_are_computed() -> None:
+    assert engine_text({}) == "whole images: dense"
+    passes = {"engine": "dense, onnxruntime", "incremental": {"1": True, "3": True, "5": False}}
+    assert engine_text(passes) == "windows of 1, 3 pixels; whole images: dense, onnxruntime"
+    assert engine_text({"incremental": {"1": True}}) == "windows of 1 pixel; whole images: dense"

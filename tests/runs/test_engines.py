@@ -60,15 +60,23 @@ def test_automatic_choices_are_remembered(tmp_path: Path, monkeypatch: pytest.Mo
     own = target()
     own.prepare(own.images(IMAGES))
 
-    def settle() -> dict[str, bool]:
-        return settle_engines(spec, own, noise(), [0, 1, 2], None, Listener(), cache=tmp_path)[1]
+    def settle(stored: dict[str, bool] | None = None) -> dict[str, bool]:
+        return settle_engines(spec, own, noise(), [0, 1, 2], stored, Listener(told.append), cache=tmp_path)[1]
 
+    told: list[str] = []
     first = settle()
     kept = json.loads((tmp_path / "engines.json").read_text())
     assert sorted(kept.values()) == sorted(first.values())
     # What is remembered counts, and not what would be measured now.
     (tmp_path / "engines.json").write_text(json.dumps({key: not value for key, value in kept.items()}))
+    told.clear()
     assert settle() == {pixels: not value for pixels, value in first.items()}
+    used = [pixels for pixels, value in first.items() if not value]
+    assert [text.split(" ")[0] for text in told] == used
+    assert all("only what they reach is computed, as measured on this machine before" in text for text in told)
+    told.clear()
+    settle({"1": False, "2": True})
+    assert told == ["2 pixels: only what they reach is computed, as when the run began"]
     (tmp_path / "engines.json").write_text("[")
     settle()
     assert len(json.loads((tmp_path / "engines.json").read_text())) == 2

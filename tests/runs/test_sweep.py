@@ -122,6 +122,14 @@ def test_each_number_of_pixels_has_its_own_budget_and_the_baseline_the_same(tmp_
         small_run(out=tmp_path / "run", pixels=(1, 2), limit=4, **(SWEEP | {"baseline": "random", "budget": 129}))
 
 
+def test_another_attack_in_the_folder_is_named_before_its_parameters(tmp_path: Path) -> None:
+    small_run(out=tmp_path / "run", limit=2, **SWEEP)
+    with pytest.raises(InputError, match=r"\(--attack was 'sweep' and is 'few-pixel'; --budget was 129 and is 1001\)"):
+        small_run(out=tmp_path / "run", limit=2, **(SWEEP | {"attack": "few-pixel"}))
+    with pytest.raises(InputError, match=r"\(--attack was 'sweep' and is 'few-pixel'; --seed was 0 and is 9; --budget"):
+        small_run(out=tmp_path / "run", limit=2, **(SWEEP | {"attack": "few-pixel", "seed": 9}))
+
+
 def test_the_plan_counts_every_position_and_colour() -> None:
     figures = estimate(small_spec(pixels=(1, 2), limit=3, **SWEEP), target=digits_target())
     assert (figures["units"], figures["questions"]) == (6, 3 * (129 + 257))

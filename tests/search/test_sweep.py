@@ -147,3 +147,19 @@ def test_places_do_not_see_each_other() -> None:
     assert 4 * turns < third.asked.sum() <= 5 * turns
     assert third.margin is not None
     assert np.isnan(third.margin).sum() == (third.asked == 0).sum() > 0
+
+
+@pytest.mark.parametrize("shape", [(3, 227, 227), (3, 32, 32), (1, 8, 40), (1, 9, 13)])
+def test_the_first_questions_lie_all_over_the_image(shape: tuple[int, int, int]) -> None:
+    """A sweep that ends within its first cells is not to have seen a few rows alone."""
+    search = Sweep(1, shape, 1, palette=corners(shape[0]), budget=10**6)
+    search.start(0, "00" * 16)
+    _, height, width = shape
+    seen: set[tuple[int, int]] = set()
+    while len(seen) < 16:
+        edits = search.ask(np.array([len(corners(shape[0]))])).edits
+        seen |= set(zip(edits.rows[:, 0].tolist(), edits.columns[:, 0].tolist(), strict=True))
+        search.tell(np.ones(len(edits)))
+    quarters = {(2 * row // height, 2 * column // width) for row, column in seen}
+    assert quarters == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert {4 * row // height for row, _ in seen} == {0, 1, 2, 3} or height < 16

@@ -220,7 +220,7 @@ class Touchy(nn.Module):
         # Windows end at the first value that they cannot carry.
         scores: torch.Tensor = self.net(images)
         white = (images.amin(1) > 0.999).flatten(1).sum(1)
-        scores = scores + 0 * self.embedding(2 * white)
+        scores += 0 * self.embedding(2 * white)
         return scores
 
 

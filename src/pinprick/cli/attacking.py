@@ -52,7 +52,7 @@ def _plan(spec: Spec, as_json: bool) -> None:
         "the search its own time besides"
     )
     typer.echo(
-        f"{figures['units']} units at most, {figures['questions']} questions at most; "
+        f"{figures['units']:,} units at most, {figures['questions']:,} questions at most; "
         + (takes if speed else "a remote model is not timed")
     )
 

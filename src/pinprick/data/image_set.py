@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ Image = NDArray[np.uint8]
 """One image, ``(C, H, W)``, 0 .. 255, RGB or gray."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageSet:
     """Images by index, in the set's own order.
 
@@ -34,7 +34,7 @@ class ImageSet:
     name: str
     names: tuple[str, ...]
     labels: NDArray[np.int64] | None
-    load: Callable[[int], Image] = field(repr=False)
+    load: Callable[[int], Image]
     classes: tuple[str, ...] | None = None
     fingerprint: str = ""
     preparation: dict[str, Any] | None = None
@@ -63,6 +63,12 @@ class ImageSet:
             )
         if len(set(self.names)) < len(self.names):
             object.__setattr__(self, "names", unique_names(self.names))
+
+    def __repr__(self) -> str:
+        """In one line: what it was called, how many images, and whether there are labels and names of classes."""
+        labels = "without labels" if self.labels is None else "with labels"
+        classes = "" if self.classes is None else f", {len(self.classes)} classes"
+        return f"<ImageSet {self.name!r}: {len(self)} images {labels}{classes}>"
 
     def __len__(self) -> int:
         return len(self.names)

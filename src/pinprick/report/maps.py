@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -39,7 +39,8 @@ class MapCard:
 
     ``picture`` is the unchanged image, None where it is not to be had; ``counts`` and ``margins`` are maps, the latter
     None where the classifier gives labels. ``best`` is row and column of the least margin (or of the most colours that
-    fool), ``block`` how many positions a cell of the maps is wide.
+    fool), ``block`` how many positions a cell of the maps is wide, ``filled`` the side of the blocks over which what
+    was asked is spread where most was not, else 1.
     """
 
     image: str
@@ -64,6 +65,7 @@ class MapCard:
     least: float | None
     best: tuple[int, int]
     block: int
+    filled: int
 
 
 def map_cards(
@@ -115,6 +117,9 @@ def _card(unit: dict[str, Any], found: VulnerabilityMap, image: Image | None, ru
     height, width = found.asked.shape
     block = -(-max(height, width) // MOST_CELLS)
     before = None if found.margin is None else _margin_before(unit, str(outputs))
+    # A power of 2, as the cells of a sweep are; with about one position asked in each.
+    filled = 1 << max(0, (found.asked.size // int((found.asked > 0).sum())).bit_length() - 1) // 2
+    shown = filled_map(found, filled)
     best = int(found.fooled.argmax() if found.margin is None else np.nanargmin(found.margin))
     return MapCard(
         image=unit["image"],
@@ -125,8 +130,8 @@ def _card(unit: dict[str, Any], found: VulnerabilityMap, image: Image | None, ru
         height=height,
         width=width,
         picture=None if image is None else data_uri(_smaller(image, block)),
-        counts=counts_picture(found, block),
-        margins=None if found.margin is None or before is None else margins_picture(found, before, block),
+        counts=counts_picture(shown, block),
+        margins=None if shown.margin is None or before is None else margins_picture(shown, before, block),
         colours=int(found.asked.max()),
         positions=found.asked.size,
         positions_asked=int((found.asked > 0).sum()),
@@ -139,7 +144,29 @@ def _card(unit: dict[str, Any], found: VulnerabilityMap, image: Image | None, ru
         least=None if found.margin is None else float(np.nanmin(found.margin)),
         best=divmod(best, width),
         block=block,
+        filled=filled,
     )
+
+
+def filled_map(found: VulnerabilityMap, block: int) -> VulnerabilityMap:
+    """A map whose positions that were not asked have the worst of their block; a few dots could not be seen."""
+    if block == 1:
+        return found
+    left = found.asked == 0
+    asked = np.where(left, _worst(found.asked, block, 0, np.max), found.asked)
+    fooled = np.where(left, _worst(found.fooled, block, 0, np.max), found.fooled)
+    if found.margin is None:
+        return VulnerabilityMap(asked, fooled, None)
+    known = np.where(np.isnan(found.margin), np.inf, found.margin)
+    margin = np.where(left, _worst(known, block, np.inf, np.min), known)
+    return VulnerabilityMap(asked, fooled, np.where(np.isinf(margin), np.nan, margin))
+
+
+def _worst(values: NDArray[Any], block: int, fill: float, worst: Callable[..., NDArray[Any]]) -> NDArray[Any]:
+    """At each position of ``(H, W)`` the worst of its block."""
+    height, width = values.shape
+    each = worst(_blocks(values, block, fill), axis=(1, 3))
+    return each.repeat(block, axis=0).repeat(block, axis=1)[:height, :width]
 
 
 def _margin_before(unit: dict[str, Any], outputs: str) -> float | None:

@@ -157,8 +157,8 @@ def _described(name: str, parameters: dict[str, Any]) -> str:
     if name == "sweep":
         colours = "all 256 values" if parameters["colours"] == "all" else "the corners of the colour cube"
         return (
-            f"The attack is a sweep: every position of the image in {colours}, one pixel at a time, the places of the "
-            "least margins first; further pixels are added greedily, by a sweep each."
+            f"The attack is a sweep: every position of the image, as far as the budget goes, in {colours}, one pixel "
+            "at a time, the places of the least margins first; further pixels are added greedily, by a sweep each."
         )
     if name in _TOLD:
         return _TOLD[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from pinprick.data.sets import without_folder
 from pinprick.metrics.minimum import Minimum
@@ -35,6 +36,15 @@ def percent_range(interval: tuple[float, float]) -> str:
     """``12.2 to 41.0 %``."""
     low, high = (percent(end) for end in interval)
     return f"{low.removesuffix(f'{SPACE}%')} to {high}"
+
+
+def engine_text(passes: dict[str, Any]) -> str:
+    """How candidates are computed, from a manifest's ``passes``: ``windows of 1, 3 pixels; whole images: dense``."""
+    whole = f"whole images: {passes.get('engine', 'dense')}"
+    numbers = [number for number, used in (passes.get("incremental") or {}).items() if used]
+    if not numbers:
+        return whole
+    return f"windows of {', '.join(numbers)} pixel{'' if numbers == ['1'] else 's'}; {whole}"
 
 
 def share(value: float | None) -> str:

@@ -62,22 +62,30 @@ def settle_engines(
     if stored is not None:
         for name, incremental in stored.items():
             editing.restore(int(name), incremental=incremental)
+        _tell(editing, [int(name) for name in stored], listener)
         return editing, stored
     path = (cache or _user_cache()) / "engines.json"
     known = _remembered(path) if spec.engine == "auto" else {}
     for pixels in wanted:
         key = _key(target, (channels, height, width), pixels)
         if key in known:
-            editing.restore(pixels, incremental=known[key])
+            editing.restore(pixels, incremental=known[key], why="as measured on this machine before")
             continue
         against = getattr(target, "gain", 1.0)
         choice = editing.choose(pixels, spec.engine, images.stack(indices[:SAMPLE]), against=against)
         if spec.engine == "auto" and choice.ratio is not None:
             known[key] = choice.incremental
             _remember(path, known)
-        if choice.incremental:
-            listener.say(f"{pixels} pixel{'' if pixels == 1 else 's'}: only what they reach is computed, {choice.why}")
+    _tell(editing, wanted, listener)
     return editing, {str(pixels): editing.used_for(pixels) for pixels in wanted}
+
+
+def _tell(editing: Editing, wanted: list[int], listener: Listener) -> None:
+    """Say for which numbers of pixels only what they reach is computed."""
+    for pixels in wanted:
+        if editing.used_for(pixels):
+            why = editing.choices[pixels].why
+            listener.say(f"{pixels} pixel{'' if pixels == 1 else 's'}: only what they reach is computed, {why}")
 
 
 def _check_stored(spec: Spec, stored: dict[str, bool]) -> None:

@@ -58,6 +58,7 @@ def run_id(manifest: dict[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+FOREMOST = ("spec.attack", "data", "target.weights", "spec.pixels", "spec.goal", "spec.seed", "spec.budget")
 _SAMPLES = {"first": "taken in the set's order (--first)", "permutation": "drawn by the seed (--limit)"}
 
 
@@ -77,6 +78,11 @@ def check_same(folder: str, stored: dict[str, Any], now: dict[str, Any]) -> list
             f"--out {folder}", f"it holds a run on images {was}, and now they are {now_is}", "Give another folder."
         )
     odd = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    if old["spec.attack"] != new["spec.attack"]:
+        # What its parameters were says no more.
+        odd = [name for name in odd if not name.startswith("attacks.")]
+    # The four that are told are what a user would look for first.
+    odd.sort(key=lambda name: FOREMOST.index(name) if name in FOREMOST else len(FOREMOST))
     if odd:
         listed = "; ".join(f"{called(name)} was {old.get(name)!r} and is {new.get(name)!r}" for name in odd[:4])
         raise InputError(f"--out {folder}", f"it holds another run ({listed})", "Give another folder.")

@@ -60,13 +60,23 @@ class _Place:
     over: bool = False
 
 
+def _all_over(cell: tuple[int, int]) -> list[tuple[int, int]]:
+    """A key that sorts cells, by row and column, so that the first of them lie all over the image.
+
+    Those of even row and column come first, and of these those that are multiples of 4, and so on.
+    """
+    row, column = cell
+    return [((row >> bit) & 1, (column >> bit) & 1) for bit in range(16)]
+
+
 class Sweep(Search):
     """Every position x colour, exact for one pixel; greedy beyond.
 
     Positions come in an order that learns: the image is cut into square cells, whose middles are asked in all
     colours; then the cell that is hoped to hold the least margin (that of its middle, less :data:`BOLD` for what its
     size leaves open) is cut in four, and so on down to single positions. So the places where the classifier gives way
-    are looked at closely first, and a sweep that has to end early has still seen all of the image. The order does not
+    are looked at closely first, and a sweep that has to end early has still seen all of the image; one that ends within
+    the first cells has seen some that lie all over it. The order does not
     hang on the budget: that of a smaller one is the beginning of that of a larger one (for one pixel). Nothing is
     drawn.
 
@@ -190,7 +200,9 @@ class Sweep(Search):
         size = 1
         while 2 * size * ROOTS <= min(height, width):
             size *= 2
-        return [(size, row, column) for row in range(0, height, size) for column in range(0, width, size)]
+        cells = [(row, column) for row in range(-(-height // size)) for column in range(-(-width // size))]
+        cells.sort(key=_all_over)
+        return [(size, row * size, column * size) for row, column in cells]
 
     def _next(self, site: _Place, room: int) -> NDArray[np.int64]:
         """The next changes of a place, ``(n, 3)``, at most ``room``; none where there is nothing left to ask."""

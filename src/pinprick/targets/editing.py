@@ -94,9 +94,9 @@ class Editing:
         use = exact and (found.ratio > against or how == "incremental")
         return Choice(pixels, use, _why(found), found.ratio)
 
-    def restore(self, pixels: int, *, incremental: bool) -> None:
-        """Score candidates of ``pixels`` changed pixels as an earlier part of the run did."""
-        self.choices[pixels] = Choice(pixels, incremental, "as when the run began")
+    def restore(self, pixels: int, *, incremental: bool, why: str = "as when the run began") -> None:
+        """Score candidates of ``pixels`` changed pixels as was chosen before."""
+        self.choices[pixels] = Choice(pixels, incremental, why)
 
     def used_for(self, pixels: int) -> bool:
         """Whether candidates of up to ``pixels`` changed pixels are scored on windows."""
