@@ -56,7 +56,7 @@ def test_a_plan_promises_no_more_than_it_knows(
     figures = {"units": 8, "questions": 25_600, "questions_per_second": speed, "seconds": seconds}
     monkeypatch.setattr(attacking, "estimate", lambda spec: figures)
     attacking._plan(small_spec(), as_json=False)
-    assert capsys.readouterr().out.startswith(f"8 units at most, 25600 questions at most; {text}")
+    assert capsys.readouterr().out.startswith(f"8 units at most, 25,600 questions at most; {text}")
 
 
 def test_the_line_above_the_table_says_what_its_time_is(capsys: pytest.CaptureFixture[str]) -> None:
