@@ -21,7 +21,7 @@ from pinprick.units import Unit
 
 LARGEST = 10**6
 LARGEST_POPULATION = 10_000
-"""A generation is drawn as a whole before any of it is asked: this many take a quarter of a second a unit."""
+"""A generation is drawn as a whole before any of it is asked, so no budget limits the work of that."""
 AT_A_TIME = 8
 """Candidates of a generation of the package's own size, for one pixel."""
 
