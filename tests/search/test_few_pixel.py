@@ -130,6 +130,19 @@ def test_near_the_goal_it_goes_on() -> None:
     assert told(search, 900, close) == 900
 
 
+@pytest.mark.parametrize(("left", "least", "most"), [(0.2, 600, 700), (0.8, 320, 599)])
+def test_a_near_miss_is_asked_about_for_longer(left: float, least: int, most: int) -> None:
+    """Though its model expects nothing more once it knows the narrow place that comes nearest."""
+
+    def hollow(edits: Edits) -> np.ndarray:
+        away = np.hypot(edits.rows - 12, edits.columns - 12)
+        return np.asarray(left + 3 * (1 - np.exp(-(away**2) / 4)).sum(axis=1))
+
+    search = FewPixel(1, (3, 24, 24), 1, give_up=True)
+    search.start(0, SEED)
+    assert least <= told(search, 2500, hollow) <= most
+
+
 def test_a_budget_is_used_to_the_full() -> None:
     images = digits("test")
     assert images.labels is not None

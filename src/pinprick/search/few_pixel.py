@@ -24,6 +24,9 @@ CAUTION = 3.0
 """Standard deviations beyond which nothing more is hoped for, where the search may give up."""
 FIRST = 240
 """Questions of one pixel before the search may give up."""
+NEAR = (0.5, 600)
+"""Of one pixel: it does not give up where it has come closer to the goal than this share of a standard deviation, up to
+so many questions."""
 LEADS = (4, 150)
 """Of one pixel, where nothing more is hoped for: leads that are followed at a time, and questions for that in all."""
 STALL = 200
@@ -239,7 +242,8 @@ class FewPixel(Search):
             bound = (expected.level[:, None, None, None] + expected.change).min(axis=0)
             if site.asked >= FIRST and site.best[0][0] > 0:
                 possible = np.where(expected.spread > 0, bound - CAUTION * expected.scale.mean() * expected.spread, 0)
-                if possible.min() >= 0 and (self._follow(site) or self.give_up):
+                may_end = self.give_up and not self._near(site, expected)
+                if possible.min() >= 0 and (self._follow(site) or may_end):
                     return
             unsure = BOLD * expected.scale.mean() * expected.spread
             # As many as must hold a batch of new ones; none is left once every change was tried.
@@ -252,6 +256,12 @@ class FewPixel(Search):
         for _ in range(TRIES):
             if not site.queue:
                 site.queue = self._fresh(site, self._anything(site, draws, batch), batch)
+
+    @staticmethod
+    def _near(site: _Place, expected: Expected) -> bool:
+        """Whether the goal is so near that few questions more are worth it, whatever the model expects."""
+        share, most = NEAR
+        return site.asked < most and site.best[0][0] < share * float(expected.scale[0])
 
     def _follow(self, site: _Place) -> bool:
         """Fill the queue with what lies beside the best leads; False where enough was asked for that."""
