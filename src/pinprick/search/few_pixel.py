@@ -81,8 +81,8 @@ class FewPixel(Search):
 
     Probes are the changes that are strongest by the image, apart from each other (:mod:`pinprick.search.strength`);
     without an image, and of very many pixels, those of a lattice in black and white.
-    For one pixel a batch is the changes with the lowest bounds, apart from each other; once these leave no hope, what
-    lies beside the best of those asked is asked as well. For more it holds the best sets so far with one pixel
+    For one pixel a batch is the changes with the lowest bounds, apart from each other; once these leave no hope and the
+    search does not end, what lies beside the best of those asked is asked as well. For more it holds the best sets so far with one pixel
     exchanged or coloured anew, the sets of the lowest bounds, and sets put together from randomly disturbed ones. All
     colours are corners of the colour cube: there the changes are largest.
 
@@ -242,8 +242,7 @@ class FewPixel(Search):
             bound = (expected.level[:, None, None, None] + expected.change).min(axis=0)
             if site.asked >= FIRST and site.best[0][0] > 0:
                 possible = np.where(expected.spread > 0, bound - CAUTION * expected.scale.mean() * expected.spread, 0)
-                may_end = self.give_up and not self._near(site, expected)
-                if possible.min() >= 0 and (self._follow(site) or may_end):
+                if possible.min() >= 0 and (self._may_end(site, expected) or self._follow(site)):
                     return
             unsure = BOLD * expected.scale.mean() * expected.spread
             # As many as must hold a batch of new ones; none is left once every change was tried.
@@ -257,11 +256,11 @@ class FewPixel(Search):
             if not site.queue:
                 site.queue = self._fresh(site, self._anything(site, draws, batch), batch)
 
-    @staticmethod
-    def _near(site: _Place, expected: Expected) -> bool:
-        """Whether the goal is so near that few questions more are worth it, whatever the model expects."""
+    def _may_end(self, site: _Place, expected: Expected) -> bool:
+        """Whether the search may give up and the goal is not so near that more questions are worth it all the same."""
         share, most = NEAR
-        return site.asked < most and site.best[0][0] < share * float(expected.scale[0])
+        near = site.asked < most and site.best[0][0] < share * float(expected.scale[0])
+        return self.give_up and not near
 
     def _follow(self, site: _Place) -> bool:
         """Fill the queue with what lies beside the best leads; False where enough was asked for that."""
