@@ -3,8 +3,9 @@
     python -m benchmarks.searches.equal_means runs/few-pixel-10000 runs/sketch
 
 The first run is of an attack whose course does not follow its budget (`few-pixel`). Cut off after b questions, a unit
-costs what its success costs, or b where it has none by then; for each of the other runs, b is the largest budget at
-which the mean over all units is no more than that run's mean. Both sides count failures.
+costs what its success costs, or b where it has none by then, or all that it asked where it ended before b; for each of
+the other runs, b is the largest budget at which the mean over all units is no more than that run's mean. Both sides
+count failures.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+import pyarrow as pa
 from benchmarks.searches.runs import asked, fooled, of, print_table, share, within
 from numpy.typing import NDArray
 
@@ -19,8 +21,14 @@ import pinprick
 from pinprick.metrics.budget import cost_of_success
 
 
+def spent(table: pa.Table) -> NDArray[np.float64]:
+    """What each unit costs, ``(N,)``: up to its success, or all that it asked."""
+    costs: NDArray[np.float64] = np.minimum(cost_of_success(table), table["asked"].to_numpy())
+    return costs
+
+
 def largest_budget(costs: NDArray[np.float64], mean: float, most: int) -> int:
-    """The largest budget up to ``most`` at which these costs of success (infinite without) have at most this mean."""
+    """The largest budget up to ``most`` at which these costs have at most this mean."""
     low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2
@@ -43,7 +51,7 @@ def main() -> None:
                 continue
             if sorted(mine["image"].to_pylist()) != sorted(theirs["image"].to_pylist()):
                 parser.error(f"{given.run} and {folder} are not of the same images at {pixels} pixels")
-            costs, most = cost_of_success(mine), int(max(mine["asked"].to_pylist()))
+            costs, most = spent(mine), int(max(mine["asked"].to_pylist()))
             budget = largest_budget(costs, asked(theirs), most)
             mean = float(np.minimum(costs, budget).mean())
             rows.append([pixels, theirs["attack"][0].as_py(), share(len(fooled(theirs)), len(theirs)), asked(theirs),

@@ -30,7 +30,6 @@ CHANGES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "one class modelled, not three": ("one-class", {"CLASSES": 1}, {}),
     "no doubt: what is expected, not what is hoped for": ("no-doubt", {"BOLD": 0.0}, {}),
     "no exchanges in the best sets": ("no-exchanges", {"EXCHANGES": (0.0, 0.0)}, {}),
-    "no leads where the model hopes for nothing": ("no-leads", {"LEADS": (4, 0)}, {}),
     "gives up near misses too": ("no-near", {"NEAR": (0.0, 0)}, {}),
     "no descent where it is stuck": ("no-descent", {"STALL": 1_000_000}, {}),
     "one base, not two": ("one-base", {"BASES": 1, "EXCHANGES": (1 / 2,)}, {}),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.searches import budgets, ideas
+from benchmarks.searches import budgets, equal_means, ideas
 from benchmarks.searches.runs import within
 from benchmarks.searches.sketch import Sketch, SketchPixels
 
@@ -53,3 +53,15 @@ def test_the_scripts_print_what_was_run(
     table = pinprick.read_outcomes(str(tmp_path / "few-pixel-60-cnn-digits"))
     for budget, line in zip((30, 60), lines[3:], strict=True):
         assert line.split("|")[4].strip().startswith(f"{within(table, budget + 1)} of 4 ")
+
+
+def test_a_unit_that_ended_early_costs_no_more_than_it_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held units give up after different numbers of questions: beside itself, the run is not cut off."""
+    made = pinprick.attack("cnn-digits", "digits:test", first=20, baseline="none", out=tmp_path / "run")
+    held = [row["asked"] for row in made.table.to_pylist() if row["status"] == "held"]
+    assert len(set(held)) > 1
+    monkeypatch.setattr("sys.argv", ["equal_means", str(tmp_path / "run"), str(tmp_path / "run")])
+    equal_means.main()
+    assert capsys.readouterr().out.splitlines()[-1].split("|")[-2].strip() == str(max(held))

@@ -82,9 +82,9 @@ class FewPixel(Search):
     Probes are the changes that are strongest by the image, apart from each other (:mod:`pinprick.search.strength`);
     without an image, and of very many pixels, those of a lattice in black and white.
     For one pixel a batch is the changes with the lowest bounds, apart from each other; once these leave no hope and the
-    search does not end, what lies beside the best of those asked is asked as well. For more it holds the best sets so far with one pixel
-    exchanged or coloured anew, the sets of the lowest bounds, and sets put together from randomly disturbed ones. All
-    colours are corners of the colour cube: there the changes are largest.
+    search does not end, what lies beside the best of those asked is asked as well. For more it holds the best sets so
+    far with one pixel exchanged or coloured anew, the sets of the lowest bounds, and sets put together from randomly
+    disturbed ones. All colours are corners of the colour cube: there the changes are largest.
 
     Parameters
     ----------
