@@ -158,6 +158,32 @@ def test_products_with_a_large_matrix_are_exact_and_the_same_in_any_place(monkey
     assert made[1]
 
 
+@pytest.mark.parametrize("least", [0, 1 << 40], ids=["laid out", "ordinary"])
+def test_short_products_have_the_bits_of_whole_ones(least: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    monkeypatch.setattr("pinprick.incremental.kernels._WIDE", least)
+    for inputs, outputs in ((3, 16), (40, 9 * 48), (192, 16), (256, 640)):
+        matrix = Matrix(torch.randn(inputs, outputs))
+        rows, whole = torch.randn(ROWS, inputs), torch.empty(ROWS, outputs)
+        matrix.product(rows, whole)
+        for count in range(1, ROWS + 1, 9):
+            size = matrix.rows(count)
+            assert count <= size <= ROWS
+            start = (ROWS - size) // 2
+            made = torch.empty(size, outputs)
+            matrix.product(rows[start : start + size], made)
+            assert torch.equal(made, whole[start : start + size])
+
+
+def test_where_short_products_would_have_other_bits_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def product(self: Matrix, rows: torch.Tensor, to: torch.Tensor) -> None:
+        torch.mm(rows, self.values, out=to)
+        to += 1e-6 * (len(rows) != ROWS)
+
+    monkeypatch.setattr(Matrix, "product", product)
+    assert {Matrix(torch.randn(16, 32)).rows(count) for count in range(1, ROWS + 1)} == {ROWS}
+
+
 @pytest.mark.parametrize("seed", range(200, 212))
 def test_networks_whose_matrices_are_all_laid_out_give_the_same_scores(
     seed: int, monkeypatch: pytest.MonkeyPatch

@@ -15,7 +15,7 @@ from pinprick.runs.store import read_manifest
 from pinprick.targets import torch_target
 from pinprick.targets.editing import SMALL
 from pinprick.targets.passes import ask
-from pinprick.targets.runtime import ROWS, RuntimeCopy, multiplications
+from pinprick.targets.runtime import FEW, ROWS, RuntimeCopy, multiplications
 from pinprick.targets.torch_target import TorchTarget
 
 pytest.importorskip("onnxruntime")
@@ -73,7 +73,11 @@ def test_a_large_network_is_computed_by_onnxruntime_with_the_same_bits_in_any_co
         assert (target.scores(images[:n], fast=True) == found[:n]).all()
 
 
-def test_a_short_pass_has_the_same_bits_and_few_rows_of_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("short", [True, False])
+def test_a_short_pass_has_the_same_bits_and_few_rows_of_padding(short: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not short:
+        # As where shorter passes would have other bits.
+        monkeypatch.setattr(RuntimeCopy, "_same_bits", lambda *_: False)
     target = TorchTarget(network(40), "logits", device="cpu")
     images = noise(50)
     target.prepare(target.images(images))
@@ -88,7 +92,27 @@ def test_a_short_pass_has_the_same_bits_and_few_rows_of_padding(monkeypatch: pyt
     monkeypatch.setattr(target, "fast", watched)
     for n in (1, ROWS + 1, 50):
         assert (ask(target, images[-n:], 64, fast=True).scores == whole[-n:]).all()
-    assert given == [ROWS, 2 * ROWS, 64]
+    assert given == ([FEW, ROWS + FEW, 52] if short else [ROWS, 2 * ROWS, 64])
+
+
+class OfSixteen(nn.Module):
+    """Has the number of images written into it, which its example happens to have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = network(40)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.net(values).reshape(ROWS, 5)
+        return answer
+
+
+def test_a_copy_with_the_number_of_images_written_into_it_takes_no_fewer() -> None:
+    images = torch.rand(ROWS, *SHAPE)
+    copy = RuntimeCopy(OfSixteen().eval(), images)
+    assert copy.piece == ROWS
+    torch.testing.assert_close(copy(images[:3]), OfSixteen().eval()(images)[:3], rtol=0, atol=1e-4)
+    assert RuntimeCopy(network(40), images).piece == FEW
 
 
 def test_what_costs_little_stays_in_torch() -> None:

@@ -188,19 +188,22 @@ class ConvStep(Step):
     ) -> int:
         """The products of a residue's inputs, from ``done`` on until ``needed`` are there; returns how many are."""
         residue, ring, taps = self.residues[number], plan.rings[number], len(self.residues[number].taps)
+        last = int(plan.runs[number][-1])
         while done < needed and taps:
-            part = slice(done, done + ROWS)
+            # Only the last product of all has fewer rows, so the ring stays in step.
+            size = ROWS if residue.matrix is None else residue.matrix.rows(min(ROWS, last - done))
+            part = slice(done, done + size)
             own = rows[residue.source]
             given = own[part] if orders is None else own.index_select(0, orders[number][part])
             at = plan.regions[number] + done % ring * taps
-            self._product(given, residue, self.before.rows[at : at + ROWS * taps])
+            self._product(given, residue, self.before.rows[at : at + size * taps])
             done += ROWS
         return done
 
     def _product(self, given: torch.Tensor, residue: Residue, to: torch.Tensor) -> None:
-        """``given (ROWS, C)`` times the weights of each tap, into ``to (ROWS * taps, outputs)``."""
+        """``given (N, C)`` times the weights of each tap, into ``to (N * taps, outputs)``; of groups N is ROWS."""
         if residue.matrix is not None:
-            residue.matrix.product(given, to.view(ROWS, -1))
+            residue.matrix.product(given, to.view(len(given), -1))
             return
         taps, outputs = len(residue.taps), self.channels // self.groups
         to = to.view(ROWS, taps, self.width)[:, :, : self.channels].view(ROWS, taps, self.groups, outputs)

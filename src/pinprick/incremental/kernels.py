@@ -8,7 +8,10 @@ from collections.abc import Callable
 import torch
 
 ROWS = 128
-"""Rows of each matrix product: always as many, so that a row's bits do not depend on how many others there are."""
+"""Rows of each matrix product, so that a row's bits do not depend on how many others there are; the last one has fewer
+where that was seen to change nothing (:meth:`Matrix.rows`)."""
+_FEWER = 16
+"""Rows of a short product, or a multiple."""
 
 _LANES = 16
 """Products are this many columns wide, or a multiple: in narrower ones a row's bits depend on its place."""
@@ -66,9 +69,31 @@ class Matrix:
                 packed = operators._reorder_linear_weight(values.t().contiguous(), ROWS)
                 operators._linear_pointwise(values.new_zeros((ROWS, len(values))), packed, None, "none", [], "")
                 self.packed = packed
+        # A graphics card chooses among many more ways to make a product than can be tried here.
+        self._short = values.device.type == "cpu" and self._same_bits()
+
+    @torch.inference_mode()
+    def _same_bits(self) -> bool:
+        """Whether products of fewer rows have the same bits, of any number of rows that may be asked for."""
+        inputs, outputs = self.values.shape
+        rows = torch.randn((ROWS, inputs), generator=torch.Generator().manual_seed(0))
+        whole = torch.empty((ROWS, outputs))
+        self.product(rows, whole)
+        for count in range(_FEWER, ROWS, _FEWER):
+            # From the beginning and from the end in turn: no row may depend on its place either.
+            part = slice(0, count) if count % (2 * _FEWER) else slice(ROWS - count, ROWS)
+            made = torch.empty((count, outputs))
+            self.product(rows[part], made)
+            if not torch.equal(made, whole[part]):
+                return False
+        return True
+
+    def rows(self, count: int) -> int:
+        """Rows of the product that ``count`` rows, 1 to :data:`ROWS`, are put into."""
+        return min(ROWS, -(-count // _FEWER) * _FEWER) if self._short else ROWS
 
     def product(self, rows: torch.Tensor, to: torch.Tensor) -> None:
-        """``rows (ROWS, inputs)`` times the matrix, into ``to (ROWS, outputs)``."""
+        """``rows (N, inputs)`` times the matrix, into ``to (N, outputs)``; N as :meth:`rows` says."""
         if self.packed is None:
             torch.mm(rows, self.values, out=to)
         else:

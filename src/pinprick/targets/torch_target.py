@@ -105,7 +105,7 @@ class TorchTarget(Target):
         return self._fast(images)
 
     def piece(self, *, fast: bool) -> int | None:
-        return ROWS if fast and self._runtime is not None else super().piece(fast=fast)
+        return self._runtime.piece if fast and self._runtime is not None else super().piece(fast=fast)
 
     def _normalised(self, images: torch.Tensor) -> torch.Tensor:
         return images if self.preprocess is None else self.preprocess(images)
