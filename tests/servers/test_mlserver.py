@@ -100,7 +100,7 @@ def test_verdicts_on_the_candidates_of_100_images_are_those_of_torch_and_onnx(se
 
 
 def test_a_run_behind_mlserver_ends_as_one_on_the_file(served: Served, tmp_path: Path) -> None:
-    given: dict[str, Any] = {"data": "digits:test", "limit": 10, "budget": 120, "pixels": 3, "outputs": "logits"}
+    given: dict[str, Any] = {"data": "digits:test", "limit": 10, "budget": 120, "pixels": 1, "outputs": "logits"}
     said: list[str] = []
     away = run(
         make_spec(given | {"model": f"{served.url}/v2/models/digits", "out": tmp_path / "run", "run_budget": 5000}),

@@ -29,6 +29,9 @@ from pinprick.units import Unit
 CACHE_BYTES = 16_000_000
 """Of scores remembered a unit, at most; what was asked longest ago is forgotten first."""
 
+IMAGE_BYTES = 1_000_000
+"""Of the images of candidates that are made at a time, at most, where a pass has fewer: what the caches hold."""
+
 
 @dataclass
 class _Account:
@@ -228,10 +231,11 @@ class Meter:
     def _dense(
         self, edits: Edits, bases: NDArray[np.uint8], accounts: list[_Account], owners: NDArray[np.intp]
     ) -> Scores:
-        """Scores of whole images, which are made a pass at a time."""
+        """Scores of whole images, which are made for a few passes at a time: of small images a pass is soon done."""
         parts: list[Scores] = []
-        for start in range(0, len(edits), self.rows):
-            part = slice(start, start + self.rows)
+        together = max(1, IMAGE_BYTES // (self.rows * bases[0].nbytes)) * self.rows
+        for start in range(0, len(edits), together):
+            part = slice(start, start + together)
             images = edits.take(part).apply(bases[owners[part]])
             answers = ask(self.target, images, self.rows, pad=bases[owners[start]], fast=True)
             self._note(answers, [accounts[owner] for owner in owners[part]])
