@@ -29,7 +29,7 @@ OUT := runs/demo
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all test-servers test-browser test-gpu fuzz chaos bench bench-peers bench-growth \
-	bench-memory bench-searches bench-incremental bench-cuda bench-forms lint format clean
+	bench-memory bench-searches bench-incremental bench-cuda bench-forms results lint format clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -103,6 +103,9 @@ bench-cuda: $(DEV_INSTALLED) ## questions a second on a graphics card, beside it
 
 bench-forms: $(DEV_INSTALLED) $(SERVERS_INSTALLED) ## one command on torch, ONNX and MLServer, row by row: ARGS="--attack random"
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.forms.same_outcomes $(ARGS)
+
+results: $(DEV_INSTALLED) ## make the runs in results/, or go on with them, hours: ARGS="--only nin-few-pixel-1 --data D"
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.published $(ARGS)
 
 lint: $(DEV_INSTALLED) ## ruff and mypy; changes nothing
 	$(BIN)/ruff check

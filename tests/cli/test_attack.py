@@ -17,7 +17,7 @@ from pinprick.cli.main import main
 from pinprick.errors import InputError
 from tests.cli.conftest import pinprick
 
-MODULE = [sys.executable, "-m", "pinprick.cli.main"]
+MODULE = [sys.executable, "-m", "pinprick"]
 SMALL = ("--data", "images", "--limit", "6", "--budget", "450")
 ROW = {
     "attack",
