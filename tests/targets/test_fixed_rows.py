@@ -84,3 +84,12 @@ def test_an_attack_runs_and_finds_what_it_finds_without() -> None:
     found = [attack(target, digits("test"), **options) for target in (fixed(10), digits_net())]  # type: ignore[arg-type]
     assert found[0].rows[0].n == found[1].rows[0].n == 4
     assert found[0].rows[0].failed == 0
+
+
+@pytest.mark.parametrize(
+    ("side", "fixed_rows", "remote", "rows"),
+    [(95, None, False, 64), (96, None, False, 16), (96, 10, False, 10), (96, 32, False, 32), (96, None, True, 64)],
+)
+def test_passes_of_large_images_have_few_rows(side: int, fixed_rows: int | None, remote: bool, rows: int) -> None:
+    target = CallableTarget(abs, fixed_rows=fixed_rows, remote=remote, outputs="logits")
+    assert default_rows(target, (3, side, side)) == rows

@@ -153,7 +153,7 @@ class Attack(ABC):
         self.check_shape((channels, height, width))
         passes = self._draws(draws, target)
         questions = self._questions(budget, (channels, height, width), pixels, passes)
-        rows = default_rows(target) if rows is None else whole_number("rows", rows, 1, LARGEST_ROWS)
+        rows = default_rows(target, pictures.shape[1:]) if rows is None else whole_number("rows", rows, 1, LARGEST_ROWS)
         settle(target, pictures)
         self.check_target(target)
         target.prepare(target.images(with_noise(pictures[:64], SAMPLE)))

@@ -15,6 +15,7 @@ from pinprick.goals import Scores
 from pinprick.outcomes import Candidate
 from pinprick.search.base import ASK, Search
 from pinprick.targets.meter import Meter
+from pinprick.targets.passes import ROWS
 from pinprick.units import Unit
 from pinprick.verify import decided
 
@@ -103,9 +104,12 @@ def search_units(
 
 
 def places_for(rows: int, at_a_time: int) -> int:
-    """How many units are searched at once: of searches that ask one by one, as many as fill two passes."""
+    """How many units are searched at once: of searches that ask one by one, as many as fill two passes.
+
+    Passes of large images have few rows; on windows their candidates go together in hundreds all the same.
+    """
     ahead = PASSES_AHEAD if at_a_time >= ASK else 2
-    return max(1, -(-ahead * rows // at_a_time))
+    return max(1, -(-ahead * max(rows, ROWS["cpu"]) // at_a_time))
 
 
 class _Loop:

@@ -45,7 +45,8 @@ def estimate(spec: Spec, *, target: Target | None = None, images: ImageSet | Non
         ready(target, images, order[:64].tolist(), Listener(), spec.precision)
         for attack in spec.attacks():
             attack.check_target(target)
-        speed = _questions_a_second(target, images, spec.batch_size or default_rows(target), int(order[0]))
+        rows = spec.batch_size or default_rows(target, (channels, height, width))
+        speed = _questions_a_second(target, images, rows, int(order[0]))
     classes = target.classes or len(images.classes or ()) or 2
     attacked = min(spec.wanted(), len(images))
     each = attacked * goals_an_image(spec, classes) * len(spec.attacks())

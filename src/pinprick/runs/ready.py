@@ -16,6 +16,7 @@ from pinprick.targets.base import Precision, Target
 from pinprick.targets.class_names import matched
 from pinprick.targets.loading import load_target
 from pinprick.targets.outputs import SAMPLE, settle, with_noise
+from pinprick.targets.passes import is_large
 
 
 def load_spec_target(spec: Spec) -> Target:
@@ -92,6 +93,8 @@ def ready(
     """
     target.search_in(precision)
     sample = images.stack(indices)
+    if is_large(sample.shape[1:]):
+        sample = sample[:SAMPLE]
     check_shape(target, images, sample.shape[1:])
     if getattr(target, "was_training", False):
         listener.say(f"note: {target.name} is put into evaluation mode")

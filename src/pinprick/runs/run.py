@@ -98,6 +98,8 @@ class _Run:
         self.rows = 0
         self.editing: Editing | None = None
         self.same_conditions = True
+        self.drifts: dict[int, float] = {}
+        """How much scores change with the place in a pass, by the rows of it."""
         self.repeats = target.deterministic
         """Whether equal images get equal scores, as far as was seen."""
         self.watch: Watch | None = None
@@ -176,8 +178,13 @@ class _Run:
                 self.same_conditions = not differences
                 self.manifest = stored
                 return
-        wanted = self.spec.batch_size or default_rows(self.target)
-        self.rows = fitting_rows(self.target, self.images.image(indices[0]), wanted)
+        image = self.images.image(indices[0])
+        wanted = self.spec.batch_size or default_rows(self.target, image.shape)
+        usual = max(wanted, self.spec.batch_size or default_rows(self.target))
+        self.rows = fitting_rows(self.target, image, wanted)
+        if self.rows == wanted < usual and self._drift(indices) > 0:
+            # Shorter passes only where an image has the same bits in any place of them.
+            self.rows, wanted = fitting_rows(self.target, image, usual), usual
         if self.rows < wanted:
             self.listener.say(f"memory is short: {self.rows} rows a pass in place of {wanted}")
         self._settle_draws(indices, None)
@@ -203,7 +210,7 @@ class _Run:
         """Warn where scores depend on the images beside, or on the place in a pass."""
         if not (self.target.local and self.target.deterministic):
             return
-        drift = row_drift(self.target, self.images.stack(indices), self.rows)
+        drift = self._drift(indices)
         self.repeats = drift <= ROWS_MIXED
         if drift > ROWS_MIXED:
             self.listener.say(
@@ -215,6 +222,12 @@ class _Run:
                 f"note: scores of one image change by {drift:.1g} of their size with its place in a pass of "
                 f"{self.rows} rows, so that another order of the units may give another table; 64 rows or more avoid it"
             )
+
+    def _drift(self, indices: list[int]) -> float:
+        """How much scores change with the place in a pass (:func:`pinprick.targets.passes.row_drift`), seen once."""
+        if self.rows not in self.drifts:
+            self.drifts[self.rows] = row_drift(self.target, self.images.stack(indices), self.rows)
+        return self.drifts[self.rows]
 
     def _early_check(self) -> Callable[[pa.Table], None] | None:
         """Of a run that goes on: refuses another model after its first images, before more of them are asked for."""

@@ -22,6 +22,9 @@ from pinprick.targets.base import Outputs, Target
 
 ROWS = {"cpu": 64, "cuda": 1024}
 """Rows a pass by default. 64 rows are as fast as 256 a row on the CPU, and leave less padding."""
+LARGE, LARGE_ROWS = 96 * 96, 16
+"""Positions of an image from which on a local pass on the CPU has so few rows by default: more are no faster there, and
+a run looks at its model in a dozen passes before it begins."""
 VERIFYING_ROWS = 2
 """Rows of a local pass that verifies: the image alone, in the first of them, so that its scores hang on nothing else.
 A full pass would cost as much as hundreds of candidates on windows. Not 1, which some models take for no batch."""
@@ -46,10 +49,20 @@ class Answers:
     reasons: dict[int, str] = field(default_factory=dict)
 
 
-def default_rows(target: Target) -> int:
-    """Rows a pass for the device that the target lives on; a multiple of the rows that it takes at a time."""
+def is_large(shape: tuple[int, ...]) -> bool:
+    """Whether images ``(C, H, W)`` are so large that few of them fill a pass."""
+    return shape[1] * shape[2] >= LARGE
+
+
+def default_rows(target: Target, shape: tuple[int, ...] | None = None) -> int:
+    """Rows a pass for the device that the target lives on; a multiple of the rows that it takes at a time.
+
+    ``shape``: ``(C, H, W)`` of the images, where they are known; there are fewer of large ones.
+    """
     device = getattr(target, "device", torch.device("cpu"))
     usual, step = target.usual_rows or ROWS.get(device.type, 256), target.fixed_rows or 1
+    if shape is not None and is_large(shape) and target.local and device.type == "cpu":
+        usual = min(usual, LARGE_ROWS)
     return max(step, usual // step * step)
 
 
