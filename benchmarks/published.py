@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RESULTS = Path(__file__).parents[1] / "results"
-FILES = ("manifest.json", "clean.parquet", "outcomes.parquet", "summary.json")
+FILES = ("manifest.json", "clean.parquet", "outcomes.parquet")
 """What of a run's folder is kept: all that reading it and going on with it takes."""
 NETS = ("nin", "allconv", "resnet32")
 ATTACKS = ("few-pixel", "one-pixel")

