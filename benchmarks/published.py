@@ -1,10 +1,10 @@
-"""The runs whose outcomes are in results/: makes them, and goes on with those that are not complete.
+"""The runs whose outcomes are in results/: makes them, or goes on with those that have fewer images.
 
     python -m benchmarks.published --data cifar10:test [--only nin-one-pixel-3 ...] [--attack few-pixel]
 
-Each is one `pinprick attack` on the first right images, seed 0, one thread, the attack as it comes; `--list` prints the
-commands. What a folder holds already is not computed again. A run that is stopped is continued by the same command;
-only those that are complete are put into results/.
+Each is one `pinprick attack` on the first right images, seed 0, the attack as it comes; `--list` prints the commands.
+Runs are made in runs/published; one that is stopped is continued by the same command, and put into results/ when it is
+done. With `--go-on` a run begins with what results/ holds of it; that takes the very image set that it was begun with.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def main() -> int:
     parser.add_argument("--attack", choices=ATTACKS)
     parser.add_argument("--images", type=int, help="in place of 100 untargeted and 30 targeted")
     parser.add_argument("--work", type=Path, default=Path("runs/published"), help="where runs are made")
+    parser.add_argument("--go-on", action="store_true", help="begin with what is in results/")
     parser.add_argument("--list", action="store_true", help="print the commands and run nothing")
     given = parser.parse_args()
     runs = {one.name: one for one in all_runs() if given.attack in {None, one.attack}}
@@ -75,7 +76,7 @@ def main() -> int:
         print(shlex.join(["pinprick", "attack", *options]), flush=True)
         if given.list:
             continue
-        if not folder.exists() and (RESULTS / run.name).exists():
+        if given.go_on and not folder.exists() and (RESULTS / run.name).exists():
             shutil.copytree(RESULTS / run.name, folder)
         status = subprocess.run([sys.executable, "-m", "pinprick", "attack", *options], check=False).returncode
         if status:

@@ -29,7 +29,7 @@ FLOORS = (
     ("runs",),
     ("studies",),
     ("report", "studio", "api", "__init__"),
-    ("cli",),
+    ("cli", "__main__"),
 )
 """From the bottom up. The package's own ``__init__`` stands where ``api`` does, since it hands on what that has."""
 

@@ -38,6 +38,9 @@ class Edits:
     kept: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("rows", "columns", "colours"):
+            if not isinstance(value := getattr(self, name), np.ndarray):
+                raise TypeError(f"{name} are a {type(value).__name__}; give arrays: (N, d), (N, d) and uint8 (N, d, C)")
         if self.colours.dtype != np.uint8:
             raise TypeError(f"colours are {self.colours.dtype}; edits hold 8-bit colours, round them first")
         if self.rows.shape != self.columns.shape or self.rows.shape != self.colours.shape[:2] or self.rows.ndim != 2:

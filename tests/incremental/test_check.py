@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from pinprick.incremental import Incremental, check
+from pinprick.errors import InputError
+from pinprick.incremental import Edits, Incremental, check
 from pinprick.incremental.conv import ConvStep
 from pinprick.incremental.plan import Plan, longest
 from tests.incremental.nets import on_windows, settled
@@ -83,3 +86,29 @@ def test_windows_work_on_cuda() -> None:
     found = check(engine, 3, candidates=100, rounds=1)
     assert found.agrees
     assert found.steady
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        ({"pixels": 0}, "pixels: 0. Give a whole number from 1 to 256"),
+        ({"pixels": 257}, "pixels: 257"),
+        ({"pixels": 1.5}, r"pixels: 1\.5"),
+        ({"candidates": 0}, "candidates: 0"),
+        ({"rounds": True}, "rounds: True"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(given: dict[str, Any], right: str) -> None:
+    with pytest.raises(InputError, match=right):
+        check(Incremental(_net(), SHAPE), **given)
+
+
+def test_other_things_than_networks_and_edits_are_refused() -> None:
+    with pytest.raises(InputError, match="module: a function, not a torch module"):
+        Incremental(_net, SHAPE)  # type: ignore[arg-type]
+    engine = Incremental(_net(), SHAPE)
+    handles = engine.base(np.zeros((1, *SHAPE), np.uint8))
+    with pytest.raises(InputError, match=r"edits: a list\. Give pinprick\.Edits"):
+        engine.scores(handles, [(1, 2, (3, 4, 5))])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="rows are a list; give arrays"):
+        Edits([[1]], [[0]], [[[0, 0, 0]]])  # type: ignore[arg-type]

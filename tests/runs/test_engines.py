@@ -94,3 +94,15 @@ def test_a_small_network_is_dense_by_itself_and_a_function_always(tmp_path: Path
     small_run(target=function, out=tmp_path / "f", attack="random", limit=2, budget=20)
     with pytest.raises(InputError, match="no torch module"):
         small_run(target=function, attack="random", limit=2, budget=20, engine="incremental")
+
+
+def test_windows_are_refused_where_nothing_of_a_run_uses_them() -> None:
+    from tests.runs.conftest import small_run
+
+    options: dict[str, Any] = {"limit": 1, "budget": 60, "engine": "incremental"}
+    with pytest.raises(InputError, match="--engine incremental: hard-label changes too much of an image for it"):
+        small_run(target=digits_target(), attack="hard-label", baseline="none", **options)
+    labels = digits_target()
+    labels.outputs = "labels"
+    with pytest.raises(InputError, match="tells labels alone"):
+        small_run(target=labels, attack="random", **options)

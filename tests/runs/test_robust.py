@@ -37,7 +37,7 @@ def net():
 
 def test_a_search_that_runs_out_of_memory_loses_nothing(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "FLUSH_SECONDS", 0.0)
-    whole = small_run(out=out.parent / "whole", limit=6, attack="random", budget=40, batch_size=8).table
+    whole = small_run(out=out.parent / "whole", limit=12, attack="random", budget=40, batch_size=8).table
     tell, ended = RandomSearch.tell, 0
 
     def short(self: RandomSearch, fitness: NDArray[np.float64]) -> None:
@@ -52,11 +52,11 @@ def test_a_search_that_runs_out_of_memory_loses_nothing(out: Path, monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setattr(RandomSearch, "tell", short)
         with pytest.raises(InputError, match=r"^memory: it ran out in the attack itself \(MemoryError") as raised:
-            small_run(out=out, limit=6, attack="random", budget=40, batch_size=8, listener=Listener(on_step=on_step))
+            small_run(out=out, limit=12, attack="random", budget=40, batch_size=8, listener=Listener(on_step=on_step))
     assert "Give fewer pixels" in str(raised.value)
     assert ended > 1
     assert len(read_outcomes(out)) == ended
-    again = small_run(out=out, limit=6, attack="random", budget=40, batch_size=8)
+    again = small_run(out=out, limit=12, attack="random", budget=40, batch_size=8)
     assert again.table.equals(whole)
 
 

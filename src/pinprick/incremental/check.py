@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from pinprick.edits import Edits, Images
+from pinprick.errors import InputError
 from pinprick.incremental.engine import Incremental
 from pinprick.incremental.plan import Plan
 
@@ -61,7 +62,19 @@ def check(
     candidates : how many edits are scored; at the corners of the image some of them.
     rounds : how often each way is timed, in turn.
     tolerance : largest difference that counts as agreement, relative to the largest score.
+
+    Raises
+    ------
+    InputError : pixels, candidates or rounds that are no whole numbers of 1 or more, more pixels than an image has.
     """
+    _, height, width = engine.shape
+    for name, value, most in (
+        ("pixels", pixels, height * width),
+        ("candidates", candidates, 1 << 20),
+        ("rounds", rounds, 1 << 10),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise InputError(name, repr(value), f"Give a whole number from 1 to {most}.")
     given = noise(engine.shape) if images is None else images
     handles = engine.base(given)
     try:

@@ -208,6 +208,8 @@ class Incremental:
     """
 
     def __init__(self, module: nn.Module, shape: tuple[int, int, int], *, memory: int = 1 << 30) -> None:
+        if not isinstance(module, nn.Module):
+            raise InputError("module", f"a {type(module).__name__}, not a torch module", "Give a torch.nn.Module.")
         first = next(module.parameters(), None)
         self.device = torch.device("cpu") if first is None else first.device
         self.shape, self.memory = shape, memory
@@ -275,6 +277,11 @@ class Incremental:
             raise InputError("base image", f"there is no handle {handle}", "Take those that base() returned.")
 
     def _checked(self, handles: Sequence[int] | NDArray[np.integer], edits: Edits) -> tuple[NDArray[np.int64], Images]:
+        if not isinstance(edits, Edits):
+            wrong = f"a {type(edits).__name__}"
+            raise InputError(
+                "edits", wrong, "Give pinprick.Edits(rows (N, d), columns (N, d), colours (N, d, C) uint8)."
+            )
         found = np.asarray(handles, np.int64)
         if found.shape != (len(edits),):
             wrong = f"{found.shape} handles for {len(edits)} candidates"

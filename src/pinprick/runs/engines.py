@@ -49,6 +49,9 @@ def settle_engines(
         if not any(stored.values()):
             return None, stored
     wanted = sorted({each for a in spec.attacks() for pixels in spec.pixels for each in a.on_windows(pixels)})
+    if spec.engine == "incremental" and not wanted:
+        names = " and ".join(attack.name for attack in spec.attacks())
+        raise InputError("--engine incremental", f"{names} changes too much of an image for it", "Give auto.")
     if stored is None and spec.engine == "dense":
         return None, {str(pixels): False for pixels in wanted}
     channels, height, width = images.image(indices[0]).shape
@@ -57,6 +60,8 @@ def settle_engines(
     if editing is None:
         if spec.engine == "incremental":
             what = f"{target.name} is {'no torch module in single precision' if target.deterministic else 'random'}"
+            if target.outputs == "labels":
+                what = f"{target.name} tells labels alone, and these are not computed from what a pixel reaches"
             raise InputError("--engine incremental", what, "Give auto.")
         return None, {str(pixels): False for pixels in wanted}
     if stored is not None:
