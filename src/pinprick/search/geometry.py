@@ -17,8 +17,8 @@ Whole = NDArray[np.int64]
 COARSE_FROM = 6
 """Length from which a coarse grid is used, that of images of 96 pixels."""
 NODES_A_LENGTH = 8
-"""Of the coarse grid, about. A plan with 16 takes twice the time at 227 x 227. Of SqueezeNet's images one pixel fools 11
-of 50 with 8 and 10 with 16, 2 to 10 pixels fool one of 20 fewer with 8: the same within chance."""
+"""Of the coarse grid, about. A plan with 16 takes twice the time at 227 x 227. One pixel fools 11 of 50 images of
+SqueezeNet with 8 and 10 with 16; 2 to 10 pixels fool one of 20 fewer with 8: the same within chance."""
 
 
 @dataclass(frozen=True)
