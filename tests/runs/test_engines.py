@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 
 from pinprick.data.image_set import ImageSet
 from pinprick.errors import InputError
+from pinprick.incremental import check
 from pinprick.runs.engines import settle_engines
 from pinprick.runs.result import Listener
 from pinprick.runs.run import run
 from pinprick.runs.spec import make_spec
 from pinprick.runs.store import read_outcomes
+from pinprick.targets import editing
 from tests.conftest import digits_target, random_images
 from tests.targets.test_editing import SHAPE, target
 
@@ -31,6 +34,11 @@ def go(out: Path | None, limit: int = 4, **fields: Any) -> dict[str, Any]:
     run(make_spec(spec | fields), target=target(), images=noise())
     found: dict[str, Any] = json.loads((out / "manifest.json").read_text()) if out else {}
     return found
+
+
+def found_by_check(monkeypatch: pytest.MonkeyPatch, **values: Any) -> None:
+    """Let checks find these values, and all else as it is."""
+    monkeypatch.setattr(editing, "check", lambda *given, **more: replace(check(*given, **more), **values))
 
 
 def test_the_choice_is_in_the_manifest_and_kept_on_resume(tmp_path: Path) -> None:
@@ -55,6 +63,7 @@ def test_a_run_that_says_nothing_of_it_goes_on_dense(tmp_path: Path) -> None:
 
 
 def test_automatic_choices_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found_by_check(monkeypatch, ratio=3.0)
     spec = make_spec({"model": "m", "data": "d", "pixels": (1, 2)})
     monkeypatch.setattr("pinprick.targets.editing.SMALL", 0)
     own = target()
@@ -80,6 +89,43 @@ def test_automatic_choices_are_remembered(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "engines.json").write_text("[")
     settle()
     assert len(json.loads((tmp_path / "engines.json").read_text())) == 2
+
+
+def test_a_time_that_was_slower_is_told_and_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = make_spec({"model": "m", "data": "d"})
+    monkeypatch.setattr("pinprick.targets.editing.SMALL", 0)
+    own = target()
+    own.prepare(own.images(IMAGES))
+    own.gain = 2.0
+    told: list[str] = []
+
+    def settle(ratio: float) -> dict[str, bool]:
+        found_by_check(monkeypatch, ratio=ratio)
+        return settle_engines(spec, own, noise(), [0, 1, 2], None, Listener(told.append), cache=tmp_path)[1]
+
+    assert settle(1.5) == {"1": False}
+    assert told == [
+        "1 pixel: whole images are computed, as what they reach was slower just now (0.75 x the dense speed)"
+    ]
+    assert not (tmp_path / "engines.json").exists()
+    told.clear()
+    assert settle(6.0) == {"1": True}
+    assert told == ["1 pixel: only what they reach is computed, 3.0 x the dense speed"]
+    assert settle(1.5) == {"1": True}
+
+
+def test_what_is_not_exact_is_told_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = make_spec({"model": "m", "data": "d"})
+    monkeypatch.setattr("pinprick.targets.editing.SMALL", 0)
+    found_by_check(monkeypatch, steady=False)
+    own = target()
+    own.prepare(own.images(IMAGES))
+    told: list[str] = []
+    for _ in range(2):
+        settled = settle_engines(spec, own, noise(), [0, 1, 2], None, Listener(told.append), cache=tmp_path)[1]
+        assert settled == {"1": False}
+    assert told == ["1 pixel: whole images are computed, as scores would depend on the other candidates of a pass"]
+    assert list(json.loads((tmp_path / "engines.json").read_text()).values()) == [False]
 
 
 def test_a_small_network_is_dense_by_itself_and_a_function_always(tmp_path: Path) -> None:

@@ -78,7 +78,8 @@ def settle_engines(
             continue
         against = getattr(target, "gain", 1.0)
         choice = editing.choose(pixels, spec.engine, images.stack(indices[:SAMPLE]), against=against)
-        if spec.engine == "auto" and choice.ratio is not None:
+        # Another program beside this one can make windows the slower way; that must not hold for all later runs.
+        if spec.engine == "auto" and choice.ratio is not None and not choice.slower:
             known[key] = choice.incremental
             _remember(path, known)
     _tell(editing, wanted, listener)
@@ -86,11 +87,13 @@ def settle_engines(
 
 
 def _tell(editing: Editing, wanted: list[int], listener: Listener) -> None:
-    """Say for which numbers of pixels only what they reach is computed."""
+    """Say for which numbers of pixels only what they reach is computed, and where a check was against it."""
     for pixels in wanted:
-        if editing.used_for(pixels):
-            why = editing.choices[pixels].why
-            listener.say(f"{pixels} pixel{'' if pixels == 1 else 's'}: only what they reach is computed, {why}")
+        choice, many = editing.choices[pixels], "" if pixels == 1 else "s"
+        if choice.incremental:
+            listener.say(f"{pixels} pixel{many}: only what they reach is computed, {choice.why}")
+        elif choice.ratio is not None:
+            listener.say(f"{pixels} pixel{many}: whole images are computed, as {choice.why}")
 
 
 def _check_stored(spec: Spec, stored: dict[str, bool]) -> None:

@@ -35,13 +35,15 @@ class Choice:
     pixels : how many may change.
     incremental : whether on windows; else all is computed anew.
     why : in words, for the user.
-    ratio : dense time over incremental time when it was chosen, None where that was not measured.
+    ratio : time of the fastest dense way over incremental time when it was chosen, None where that was not measured.
+    slower : whether windows are left out because of that time alone, which another day may be another.
     """
 
     pixels: int
     incremental: bool
     why: str
     ratio: float | None = None
+    slower: bool = False
 
 
 class Editing:
@@ -92,7 +94,7 @@ class Editing:
             return Choice(pixels, False, f"the network failed at edited images: {one_line(error)}")
         exact = found.agrees and found.steady
         use = exact and (found.ratio > against or how == "incremental")
-        return Choice(pixels, use, _why(found), found.ratio)
+        return Choice(pixels, use, _why(found, against), found.ratio / against, exact and not use)
 
     def restore(self, pixels: int, *, incremental: bool, why: str = "as when the run began") -> None:
         """Score candidates of ``pixels`` changed pixels as was chosen before."""
@@ -180,12 +182,12 @@ class Bases:
         self.engine.forget([self.handle])
 
 
-def _why(found: Check) -> str:
-    """In words what a check found."""
+def _why(found: Check, against: float) -> str:
+    """In words what a check found, where whole images are computed ``against`` times as fast as it did."""
     if not found.agrees:
         return f"scores differ by {found.difference:.1g} of their size from the dense ones"
     if not found.steady:
         return "scores would depend on the other candidates of a pass"
-    if found.ratio <= 1:
-        return f"windows are slower here ({found.ratio:.2f} x)"
-    return f"{found.ratio:.1f} x the dense speed"
+    if found.ratio <= against:
+        return f"what they reach was slower just now ({found.ratio / against:.2f} x the dense speed)"
+    return f"{found.ratio / against:.1f} x the dense speed"
