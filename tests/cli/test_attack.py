@@ -365,3 +365,10 @@ def test_parameters_of_the_attack_from_the_command_line_and_a_file(
     wrong = CliRunner().invoke(app, [*command, "--set", "populaton=50"])
     assert isinstance(wrong.exception, InputError)
     assert "Did you mean population?" in str(wrong.exception)
+
+
+def test_a_command_begins_without_libraries_that_only_some_inputs_need() -> None:
+    late = ("sklearn", "onnxruntime", "plotly", "httpx", "tritonclient", "jinja2")
+    code = f"import sys, pinprick.cli.attacking; print([name for name in {late} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True)
+    assert done.stdout.strip() == "[]"

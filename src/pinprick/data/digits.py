@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from pinprick.data.image_set import ImageSet
 from pinprick.errors import UnknownNameError
@@ -22,6 +21,9 @@ def digits(split: str = "all") -> ImageSet:
     """
     if split not in _PARTS:
         raise UnknownNameError("image set 'digits'", split, _PARTS)
+    # A second of importing, which only these images need.
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)
     part = _PARTS[split]
