@@ -12,6 +12,7 @@ import pytest
 from pinprick.data.image_set import ImageSet
 from pinprick.errors import InputError
 from pinprick.incremental import check
+from pinprick.runs import estimate as estimates
 from pinprick.runs.engines import settle_engines
 from pinprick.runs.result import Listener
 from pinprick.runs.run import run
@@ -152,3 +153,25 @@ def test_windows_are_refused_where_nothing_of_a_run_uses_them() -> None:
     labels.outputs = "labels"
     with pytest.raises(InputError, match="tells labels alone"):
         small_run(target=labels, attack="random", **options)
+
+
+def test_a_plan_counts_with_the_speed_of_the_way_that_a_run_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = {"model": "m", "data": "d", "attack": "random", "budget": 101, "limit": 2, "pixels": (1, 2)}
+    monkeypatch.setattr(estimates, "_images_a_second", lambda *_: 10.0)
+    asked: list[int] = []
+
+    def speed(editing: Any, image: Any, pixels: int) -> float:
+        found = measured(editing, image, pixels)
+        assert found > 0
+        asked.append(pixels)
+        return 1000.0 / pixels
+
+    measured = estimates._edits_a_second
+    monkeypatch.setattr(estimates, "_edits_a_second", speed)
+    found = estimates.estimate(make_spec(spec | {"engine": "incremental"}), target=target(), images=noise())
+    assert found["questions"] == 2 * 2 * 101
+    assert found["seconds"] == pytest.approx(2 * 101 / 1000 + 2 * 101 / 500)
+    assert found["questions_per_second"] == pytest.approx(found["questions"] / found["seconds"])
+    assert asked == [1, 2]
+    whole = estimates.estimate(make_spec(spec | {"engine": "dense"}), target=target(), images=noise())
+    assert whole["seconds"] == pytest.approx(2 * 2 * 101 / 10)

@@ -41,11 +41,11 @@ def test_questions_left_are_the_budgets_of_what_is_to_come_and_never_grow(out: P
 @pytest.mark.parametrize(
     ("speed", "seconds", "text"),
     [
-        (80_000.0, 0.3, "for these the model alone needs under 1 s or so (80,000 images a second), and the"),
+        (80_000.0, 0.3, "for these the model alone needs under 1 s or so (80,000 questions a second), and the"),
         (
             400.0,
             607.0,
-            "for these the model alone needs 10 min 07 s or so (400 images a second), and the",
+            "for these the model alone needs 10 min 07 s or so (400 questions a second), and the",
         ),
         (0.0, 0.0, "a remote model is not timed"),
     ],

@@ -48,8 +48,8 @@ def _plan(spec: Spec, as_json: bool) -> None:
         return
     speed = figures["questions_per_second"]
     takes = (
-        f"for these the model alone needs {seconds_text(figures['seconds'])} or so ({speed:,.0f} images a second), and "
-        "the search its own time besides"
+        f"for these the model alone needs {seconds_text(figures['seconds'])} or so ({speed:,.0f} questions a second), "
+        "and the search its own time besides"
     )
     typer.echo(
         f"{figures['units']:,} units at most, {figures['questions']:,} questions at most; "
