@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.published import FILES, RESULTS, all_runs
+from benchmarks.searches import beside
 from benchmarks.searches.table import rows
 
 import pinprick
@@ -49,6 +50,15 @@ def test_stored_outcomes_are_of_their_command_and_docs_say_the_same_of_them(name
     documented = squeezed((RESULTS.parent / "docs" / "results.md").read_text(encoding="utf-8"))
     for cells in rows(measures(folder)):
         assert "|".join(cells) in documented
+
+
+@pytest.mark.parametrize("name", [name for name in FOLDERS if "-one-pixel-" in name])
+def test_docs_say_of_pairs_of_runs_what_is_in_their_outcomes(name: str) -> None:
+    pair = [str(RESULTS / name.replace("one-pixel", "few-pixel")), str(RESULTS / name)]
+    documented = squeezed((RESULTS.parent / "docs" / "results.md").read_text(encoding="utf-8"))
+    assert "|".join(beside.heads(*pair)) in documented
+    (cells,) = beside.rows(*pair)
+    assert "|".join(cells) in documented
 
 
 def test_the_commands_differ_in_what_they_say() -> None:

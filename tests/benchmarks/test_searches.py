@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.searches import budgets, equal_means, ideas
+from benchmarks.searches import beside, budgets, equal_means, ideas
 from benchmarks.searches.runs import within
 from benchmarks.searches.sketch import Sketch, SketchPixels
 
@@ -65,3 +65,26 @@ def test_a_unit_that_ended_early_costs_no_more_than_it_asked(
     monkeypatch.setattr("sys.argv", ["equal_means", str(tmp_path / "run"), str(tmp_path / "run")])
     equal_means.main()
     assert capsys.readouterr().out.splitlines()[-1].split("|")[-2].strip() == str(max(held))
+
+
+def test_two_runs_unit_by_unit(tmp_path: Path) -> None:
+    """Of a run of 8 images and one of 5 of these, only the 5 count; each cell is counted by hand here."""
+    folders = [str(tmp_path / name) for name in ("few", "random")]
+    made = [
+        pinprick.attack(
+            "cnn-digits", "digits:test", attack=attack, first=n, baseline="none", out=folder, pixels=(1, 2), budget=300
+        )
+        for attack, n, folder in zip(("few-pixel", "random"), (8, 5), folders, strict=True)
+    ]
+    tables = [run.table.to_pandas() for run in made]
+    found = list(beside.rows(*folders))
+    assert [cells[1] for cells in found] == ["1", "2"]
+    for cells in found:
+        first, other = (table[table["pixels"] == int(cells[1])].set_index("image") for table in tables)
+        first = first.loc[other.index]
+        ours, theirs = first["status"] == "fooled", other["status"] == "fooled"
+        counts = [len(other), sum(theirs), sum(ours), sum(ours & theirs), sum(theirs & ~ours), sum(ours & ~theirs)]
+        assert [int(cell) for cell in cells[2:8]] == counts
+        assert cells[8:10] == (f"{other['asked'].mean():.0f}", f"{first['asked'].mean():.0f}")
+        assert cells[10].startswith(f"{other['asked'].sum() / first['asked'].sum():.0f} (")
+    assert beside.heads(*folders)[3:5] == ["`random` fools", "`few-pixel` fools"]
