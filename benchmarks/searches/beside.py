@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from benchmarks.searches.runs import of, print_table
 
 import pinprick
 from pinprick.errors import PinprickError
@@ -55,7 +55,7 @@ def rows(first: str, other: str) -> Iterator[Sequence[str]]:
     model = "" if manifest is None else manifest["given"]["model"]
     tables = [pinprick.read_outcomes(folder) for folder in (first, other)]
     for pixels in sorted(set(tables[1]["pixels"].to_pylist())):
-        one, two = (table.filter(pc.equal(table["pixels"], pixels)) for table in tables)
+        one, two = (of(table, pixels) for table in tables)
         one, two = shared(one, two), shared(two, one)
         found = paired(one, two)
         if not found.n:
@@ -92,10 +92,8 @@ def main() -> None:
     given = parser.parse_args().runs
     if len(given) % 2:
         parser.error(f"{len(given)} folders; give them in pairs")
-    print("| " + " | ".join(heads(given[0], given[1])) + " |\n|" + " --- |" * len(HEADS))
-    for first, other in zip(given[::2], given[1::2], strict=True):
-        for cells in rows(first, other):
-            print("| " + " | ".join(cells) + " |")
+    pairs = zip(given[::2], given[1::2], strict=True)
+    print_table(heads(given[0], given[1]), [cells for pair in pairs for cells in rows(*pair)])
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 
+from benchmarks.searches.runs import print_table
+
 from pinprick.errors import PinprickError
 from pinprick.metrics.spread import Spread
 from pinprick.runs.measures import Measures, measures
@@ -51,10 +53,7 @@ def _mean(values: Spread | None, factor: float = 1, digits: int = 0, unit: str =
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", help="folders, as given to --out of pinprick attack")
-    print("| " + " | ".join(HEADS) + " |\n|" + " --- |" * len(HEADS))
-    for folder in parser.parse_args().runs:
-        for cells in rows(measures(folder)):
-            print("| " + " | ".join(cells) + " |")
+    print_table(HEADS, [cells for folder in parser.parse_args().runs for cells in rows(measures(folder))])
 
 
 if __name__ == "__main__":

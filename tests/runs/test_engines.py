@@ -105,9 +105,7 @@ def test_a_time_that_was_slower_is_told_and_not_remembered(tmp_path: Path, monke
         return settle_engines(spec, own, noise(), [0, 1, 2], None, Listener(told.append), cache=tmp_path)[1]
 
     assert settle(1.5) == {"1": False}
-    assert told == [
-        "1 pixel: whole images are computed, as what they reach was slower just now (0.75 x the dense speed)"
-    ]
+    assert told == ["1 pixel: whole images are computed, as windows were slower just now (0.75 x the dense speed)"]
     assert not (tmp_path / "engines.json").exists()
     told.clear()
     assert settle(6.0) == {"1": True}

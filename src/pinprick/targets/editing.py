@@ -189,5 +189,5 @@ def _why(found: Check, against: float) -> str:
     if not found.steady:
         return "scores would depend on the other candidates of a pass"
     if found.ratio <= against:
-        return f"what they reach was slower just now ({found.ratio / against:.2f} x the dense speed)"
+        return f"windows were slower just now ({found.ratio / against:.2f} x the dense speed)"
     return f"{found.ratio / against:.1f} x the dense speed"
