@@ -41,6 +41,15 @@ class Edits:
         for name in ("rows", "columns", "colours"):
             if not isinstance(value := getattr(self, name), np.ndarray):
                 raise TypeError(f"{name} are a {type(value).__name__}; give arrays: (N, d), (N, d) and uint8 (N, d, C)")
+        for name in ("rows", "columns"):
+            if getattr(self, name).dtype.kind not in "iu":
+                raise TypeError(f"{name} are {getattr(self, name).dtype}; give whole numbers")
+        for name in ("count", "kept"):
+            if (value := getattr(self, name)) is None:
+                continue
+            if not isinstance(value, np.ndarray) or value.dtype.kind not in "iu" or value.shape != (len(self.rows),):
+                what = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+                raise TypeError(f"{name} is {what}; give whole numbers, one a candidate: ({len(self.rows)},)")
         if self.colours.dtype != np.uint8:
             raise TypeError(f"colours are {self.colours.dtype}; edits hold 8-bit colours, round them first")
         if self.rows.shape != self.columns.shape or self.rows.shape != self.colours.shape[:2] or self.rows.ndim != 2:
@@ -142,7 +151,8 @@ class Edits:
         nowhere = height * width
         where = self.rows.astype(np.int64) * width + self.columns
         live = self._last(width)
-        own = bases[np.arange(n)[:, None], :, self.rows, self.columns]
+        # Entries that do not count may hold anything.
+        own = bases[np.arange(n)[:, None], :, np.where(live, self.rows, 0), np.where(live, self.columns, 0)]
         live &= (own != self.colours).any(axis=2)
         where = np.where(live, where, nowhere)
         order = np.argsort(where, axis=1, kind="stable")

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinprick.edits import Edits, changed_pixels
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [
+        ({"rows": np.zeros((2, 1))}, "rows are float64; give whole numbers"),
+        ({"columns": np.zeros((2, 1), bool)}, "columns are bool"),
+        ({"count": np.ones(1, np.int32)}, r"count is int32 \(1,\); give whole numbers, one a candidate: \(2,\)"),
+        ({"count": 1}, "count is a int"),
+        ({"kept": np.ones(2)}, r"kept is float64 \(2,\)"),
+    ],
+)
+def test_edits_of_other_kinds_are_refused(given: dict[str, Any], right: str) -> None:
+    place = np.zeros((2, 1), np.int32)
+    whole: dict[str, Any] = {"rows": place, "columns": place, "colours": np.zeros((2, 1, 3), np.uint8)}
+    with pytest.raises(TypeError, match=right):
+        Edits(**whole | given)
 
 
 @st.composite

@@ -72,6 +72,19 @@ def settled(net: nn.Module, seed: int) -> nn.Module:
     return net.eval()
 
 
+AROUND: Shape = (3, 12, 11)
+
+
+def around(middle: nn.Module, channels: int = 4) -> nn.Module:
+    """A network for images of :data:`AROUND` with ``middle`` between a convolution of four channels and a head."""
+    first = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), middle)
+    head = nn.Sequential(nn.Conv2d(channels, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.LazyLinear(5))
+    net = nn.Sequential(first, head)
+    with torch.no_grad():
+        net.eval()(torch.zeros(2, *AROUND))
+    return settled(net, 0)
+
+
 class Maker:
     """Draws layers, and keeps count of channels and size."""
 

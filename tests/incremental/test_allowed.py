@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from pinprick.edits import Edits
 from pinprick.errors import InputError
 from pinprick.incremental.engine import Incremental
 from pinprick.incremental.graph import UntraceableError, trace
@@ -17,10 +18,10 @@ from pinprick.incremental.plan import Plan, longest
 from pinprick.models.preprocessing import Preprocess
 from pinprick.targets.torch_target import folded
 from tests.conftest import random_images
-from tests.incremental.nets import Do, on_windows, random_edits, settled
+from tests.incremental.nets import AROUND, Do, around, on_windows, random_edits, settled
 from tests.incremental.test_same_scores import apart, dense
 
-SHAPE = (3, 12, 11)
+SHAPE = AROUND
 
 
 class Own(nn.Conv2d):
@@ -35,16 +36,6 @@ class Excite(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * x.mean((2, 3), keepdim=True).sigmoid()
-
-
-def around(middle: nn.Module, channels: int = 4) -> nn.Module:
-    """A network with ``middle`` between a convolution of four channels and a head."""
-    first = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), middle)
-    head = nn.Sequential(nn.Conv2d(channels, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.LazyLinear(5))
-    net = nn.Sequential(first, head)
-    with torch.no_grad():
-        net.eval()(torch.zeros(2, *SHAPE))
-    return settled(net, 0)
 
 
 DENSE: dict[str, Callable[[], nn.Module]] = {
@@ -84,7 +75,10 @@ DENSE: dict[str, Callable[[], nn.Module]] = {
     "random in evaluation": nn.RReLU,
     "half of the channels": lambda: nn.Sequential(Do(lambda x: torch.cat(x.chunk(2, 1)[::-1], 1))),
     "a view of channels last": lambda: Do(lambda x: x.view(x.shape[0], 4, 132).view(-1, 4, 12, 11)),
-    "other strides": lambda: Do(lambda x: x.as_strided(x.shape, x.stride())),
+    "a layout of its own": lambda: Do(lambda x: x.as_strided(x.shape, (528, 132, 11, 1))),
+    "channels and positions cut at once": lambda: Do(lambda x: torch.cat([x[:, 1:, 1:], x[:, :1, 1:]], 1)),
+    "channels and positions padded at once": lambda: Do(lambda x: F.pad(x, (1, 1, 1, 1, 1, 0))[:, 1:]),
+    "one channel spread over all": lambda: Do(lambda x: x[:, :1] + torch.linspace(0, 1, 4)[:, None, None]),
     "double precision": lambda: Do(lambda x: x.double().exp().float()),
 }
 
@@ -119,12 +113,10 @@ def test_functions_are_carried_on_windows_as_layers_are() -> None:
 class Reads(nn.Module):
     """Changes a value in place that it reads again."""
 
-    shift: torch.Tensor
-
     def __init__(self, way: str) -> None:
         super().__init__()
         self.conv, self.relu, self.way = nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(inplace=True), way
-        self.register_buffer("shift", torch.ones(1, 5, 1, 1))
+        self.shift = nn.Parameter(torch.ones(1, 5, 1, 1), requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y: torch.Tensor = self.conv(x)
@@ -149,16 +141,38 @@ class Reads(nn.Module):
         return y.mean((2, 3))
 
 
-@pytest.mark.parametrize("way", ["relu", "sum", "view", "unusual view", "data", "buffer"])
+@pytest.mark.parametrize("way", ["relu", "sum", "view", "unusual view", "data", "weights"])
 def test_values_changed_in_place_and_read_again_keep_their_meaning(way: str) -> None:
     net = Reads(way).eval()
     engine = Incremental(net, SHAPE)
-    if way not in ("data", "buffer"):
-        assert "in place" in engine.why
+    assert ("it reads .data" if way == "data" else "in place") in engine.why
     images = random_images(2, SHAPE)
     which = np.arange(20) % 2
     edits = random_edits(SHAPE, 20, 2, 0)
     assert apart(engine.scores(engine.base(images)[which], edits), dense(net, images[which], edits)) < 1e-4
+
+
+@torch.fx.wrap
+def brighter(x: torch.Tensor) -> torch.Tensor:
+    """Of unknown make: it changes what it is given."""
+    return x.add_(1)
+
+
+def _foreign() -> nn.Module:
+    return around(Do(lambda x: x + brighter(x)))
+
+
+class Half(nn.Module):
+    """Computes in half precision what looks as if it were in single."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = around(nn.Identity())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            made: torch.Tensor = self.net(x).float()
+        return made
 
 
 class Branching(nn.Module):
@@ -201,15 +215,21 @@ def _training() -> nn.Module:
         (_replaced, "was replaced"),
         (_training, "training mode"),
         (lambda: around(nn.Identity()).double(), "float64"),
+        (_foreign, r"it calls tests\.brighter"),
+        (lambda: Half().eval(), "autocast"),
     ],
-    ids=["control flow", "hooks", "another forward", "training", "double"],
+    ids=["control flow", "hooks", "another forward", "training", "double", "foreign", "autocast"],
 )
 def test_networks_that_cannot_be_taken_apart_say_why(make: Callable[[], nn.Module], why: str) -> None:
     with pytest.raises(UntraceableError, match=why):
         trace(make(), SHAPE)
 
 
-@pytest.mark.parametrize("make", [lambda: Branching().eval(), _hooked, _replaced], ids=["flow", "hooks", "forward"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Branching().eval(), _hooked, _replaced, _foreign, lambda: Half().eval()],
+    ids=["flow", "hooks", "forward", "foreign", "autocast"],
+)
 def test_networks_in_one_piece_are_run_as_they_are(make: Callable[[], nn.Module]) -> None:
     net = make()
     engine = Incremental(net, SHAPE)
@@ -249,9 +269,23 @@ def test_bad_input_is_named() -> None:
         engine.scores(handles, random_edits((3, 40, 11), 4, 1, 0).take([2, 3]))
     with pytest.raises(InputError, match="not this network's"):
         engine.use(Plan(1, ("nothing",), 1.0, (0.0, 0.0, 0.0)))
+    with pytest.raises(InputError, match="handles of type float64"):
+        engine.scores([0.0, 1.0], edits)  # type: ignore[list-item]
+    with pytest.raises(InputError, match="base images: a list"):
+        engine.base(list(random_images(2, SHAPE)))  # type: ignore[arg-type]
+    assert engine.dense([], edits.take(slice(0))).shape == (0, 5)
     engine.forget(handles[:1])
     with pytest.raises(InputError, match="no handle 0"):
         engine.scores(handles, edits)
+
+
+def test_entries_that_do_not_count_may_hold_anything() -> None:
+    net = around(nn.Identity())
+    engine = on_windows(net, list(SHAPE))  # type: ignore[arg-type]
+    handles, edits = engine.base(random_images(1, SHAPE)), random_edits(SHAPE, 1, 1, 0)
+    rows, columns = (np.concatenate([values, [[99]]], 1).astype(np.int32) for values in (edits.rows, edits.columns))
+    wide = Edits(rows, columns, np.concatenate([edits.colours] * 2, 1), np.array([1], np.int32))
+    assert torch.equal(engine.scores(handles, wide), engine.scores(handles, edits))
 
 
 def test_the_usual_preprocessing_can_be_traced_with_what_is_behind_it() -> None:

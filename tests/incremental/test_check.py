@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import nn
 
 from pinprick.errors import InputError
 from pinprick.incremental import Edits, Incremental, check
+from pinprick.incremental.check import check_again, noise
 from pinprick.incremental.conv import ConvStep
 from pinprick.incremental.plan import Plan, longest
 from tests.incremental.nets import on_windows, settled
@@ -47,6 +50,40 @@ def test_scores_that_differ_are_found_and_not_used() -> None:
     assert not found.agrees
     assert not found.use
     assert found.difference > 1e-5
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [lambda n: 1 + 1e-7 * torch.arange(n), lambda n: torch.full((n,), 1.000001 if n < 5 else 1.0)],
+    ids=["by its place", "by how many there are"],
+)
+def test_scores_that_depend_on_the_others_are_found_and_not_used(
+    monkeypatch: pytest.MonkeyPatch, moved: Callable[[int], torch.Tensor]
+) -> None:
+    monkeypatch.setattr(sys.modules[check.__module__], "_ratio", lambda *_: 9.0)
+    engine = on_windows(_net(), SHAPE)
+    before = check(engine, 1, candidates=20, rounds=1)
+    assert before.steady
+    assert before.use
+    scores = engine.scores
+    monkeypatch.setattr(engine, "scores", lambda handles, edits: scores(handles, edits) * moved(len(edits))[:, None])
+    for found in (check(engine, 1, candidates=20, rounds=1), check_again(engine, 1, noise(SHAPE))):
+        assert found.agrees
+        assert not found.steady
+        assert not found.use
+
+
+def test_a_short_look_finds_scores_that_differ() -> None:
+    engine = on_windows(_net(), SHAPE)
+    found = check_again(engine, 2, noise(SHAPE))
+    assert found.agrees
+    assert found.steady
+    assert not found.use
+    engine._fast = engine.module
+    with torch.no_grad():
+        engine.module.get_parameter("0.weight").mul_(1.05)
+    assert not check_again(engine, 2, noise(SHAPE)).agrees
+    assert not engine._images
 
 
 class Counting(nn.Module):
@@ -110,5 +147,7 @@ def test_other_things_than_networks_and_edits_are_refused() -> None:
     handles = engine.base(np.zeros((1, *SHAPE), np.uint8))
     with pytest.raises(InputError, match=r"edits: a list\. Give pinprick\.Edits"):
         engine.scores(handles, [(1, 2, (3, 4, 5))])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"images: none\. Give one"):
+        check(engine, images=np.zeros((0, *SHAPE), np.uint8))
     with pytest.raises(TypeError, match="rows are a list; give arrays"):
         Edits([[1]], [[0]], [[[0, 0, 0]]])  # type: ignore[arg-type]

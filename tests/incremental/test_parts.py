@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from pinprick.incremental.engine import Incremental, Route
+from pinprick.incremental.engine import Incremental
 from pinprick.incremental.plan import Plan, longest
+from pinprick.incremental.route import Route
 from pinprick.incremental.steps import ConcatStep, MaxStep, Step
 from tests.conftest import random_images
 from tests.incremental.nets import Beside, on_windows, random_edits, settled

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from pinprick.edits import Edits, Images
-from pinprick.incremental.engine import Incremental, Route
-from pinprick.incremental.kernels import ROWS, Matrix
+from pinprick.incremental.engine import Incremental
+from pinprick.incremental.kernels import ROWS, Matrix, grown
+from pinprick.incremental.route import Route
 from tests.conftest import random_images
 from tests.incremental.nets import on_windows, random_edits, random_net
 
@@ -197,3 +198,42 @@ def test_networks_whose_matrices_are_all_laid_out_give_the_same_scores(
     found = engine.scores(handles, edits)
     assert apart(found, dense(net, images[which], edits)) < 1e-4
     assert torch.equal(engine.scores(handles[::-1].copy(), edits.take(np.arange(40)[::-1].copy())).flip(0), found)
+
+
+def test_where_memory_runs_out_for_more_base_images_the_engine_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 5))
+    shape, n = (3, 9, 8), 6
+    engine, images, edits = on_windows(net.eval(), shape), random_images(n, shape), random_edits(shape, n, 1, 0)
+    handles = engine.base(images)
+    engine.scores(handles[:1], edits.take([0]))
+    calls = []
+
+    def once(table: torch.Tensor, rows: int) -> torch.Tensor:
+        calls.append(rows)
+        if len(calls) == 2:
+            raise RuntimeError("can't allocate memory")
+        return grown(table, rows)
+
+    monkeypatch.setattr("pinprick.incremental.steps.grown", once)
+    with pytest.raises(RuntimeError, match="allocate"):
+        engine.scores(handles, edits)
+    assert apart(engine.scores(handles, edits), dense(net, images, edits)) < 1e-4
+    assert len(calls) > 2
+
+
+def test_half_of_a_base_image_is_not_taken_for_a_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, shape = random_net(5)
+    engine, images, edits = on_windows(net, shape), random_images(1, shape), random_edits(shape, 8, 1, 0)
+    handles = np.repeat(engine.base(images), 8)
+    load = Route._load
+
+    def failing(self: Route, slot: int, image: Images) -> None:
+        load(self, slot, np.zeros_like(image))
+        raise RuntimeError("in the middle")
+
+    monkeypatch.setattr(Route, "_load", failing)
+    with pytest.raises(RuntimeError, match="in the middle"):
+        engine.scores(handles, edits)
+    monkeypatch.setattr(Route, "_load", load)
+    assert apart(engine.scores(handles, edits), dense(net, np.repeat(images, 8, 0), edits)) < 1e-4

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from pinprick.data.image_set import ImageSet
 from pinprick.errors import InputError
 from pinprick.incremental import check
+from pinprick.incremental.route import Route
 from pinprick.runs import estimate as estimates
 from pinprick.runs.engines import settle_engines
 from pinprick.runs.result import Listener
@@ -19,8 +22,9 @@ from pinprick.runs.run import run
 from pinprick.runs.spec import make_spec
 from pinprick.runs.store import read_outcomes
 from pinprick.targets import editing
+from pinprick.targets.torch_target import TorchTarget
 from tests.conftest import digits_target, random_images
-from tests.targets.test_editing import SHAPE, target
+from tests.targets.test_editing import SHAPE, target, wide_net
 
 IMAGES = random_images(12, SHAPE, seed=2)
 
@@ -125,6 +129,68 @@ def test_what_is_not_exact_is_told_and_remembered(tmp_path: Path, monkeypatch: p
         assert settled == {"1": False}
     assert told == ["1 pixel: whole images are computed, as scores would depend on the other candidates of a pass"]
     assert list(json.loads((tmp_path / "engines.json").read_text()).values()) == [False]
+
+
+class Scaled(nn.Module):
+    """The same weights, and other scores: one of them is read besides, for a factor, where that is wanted."""
+
+    def __init__(self, *, by: bool) -> None:
+        super().__init__()
+        self.net, self.by = wide_net(), by
+        self.first = next(self.net.parameters())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = self.net(x)
+        return made / self.first.abs().mean() if self.by else made
+
+
+def test_a_choice_holds_for_the_steps_that_it_was_made_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found_by_check(monkeypatch, ratio=3.0)
+    monkeypatch.setattr("pinprick.targets.editing.SMALL", 0)
+    spec = make_spec({"model": "m", "data": "d"})
+    for number, by in enumerate((False, True, False), 1):
+        own = TorchTarget(Scaled(by=by), "logits", classes=6)
+        own.prepare(own.images(IMAGES))
+        settled = settle_engines(spec, own, noise(), [0, 1], None, Listener(), cache=tmp_path)[1]
+        assert settled == {"1": True}
+        assert len(json.loads((tmp_path / "engines.json").read_text())) == min(number, 2)
+
+
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let windows have other scores than whole images."""
+    run_ = Route.run
+    monkeypatch.setattr(Route, "run", lambda *given: run_(*given) * 1.01)
+
+
+def test_a_remembered_choice_is_looked_at_and_made_again_where_it_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found_by_check(monkeypatch, ratio=3.0)
+    monkeypatch.setattr("pinprick.targets.editing.SMALL", 0)
+    spec, told = make_spec({"model": "m", "data": "d"}), list[str]()
+    own = target()
+    own.prepare(own.images(IMAGES))
+
+    def settle() -> dict[str, bool]:
+        return settle_engines(spec, own, noise(), [0, 1], None, Listener(told.append), cache=tmp_path)[1]
+
+    assert settle() == {"1": True}
+    told.clear()
+    broken(monkeypatch)
+    for _ in range(2):
+        assert settle() == {"1": False}
+    assert told == ["1 pixel: whole images are computed, as scores differ by 0.01 of their size from the dense ones"]
+
+
+def test_a_run_on_windows_is_not_continued_where_they_are_not_exact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(tmp_path / "a", engine="incremental")
+    before = read_outcomes(tmp_path / "a")
+    broken(monkeypatch)
+    with pytest.raises(InputError, match=r"begun on windows for 2 changed pixels, and here scores differ by 0\.01"):
+        go(tmp_path / "a", limit=8)
+    assert read_outcomes(tmp_path / "a").equals(before)
 
 
 def test_a_small_network_is_dense_by_itself_and_a_function_always(tmp_path: Path) -> None:

@@ -191,6 +191,45 @@ def test_base_images_are_let_go_of_with_their_units() -> None:
     assert not way.engine._images
 
 
+def test_what_is_kept_of_the_images_of_open_units_goes_with_an_attack_that_ends_in_the_middle() -> None:
+    own = target()
+    way = editing(own, 1)
+    meter = Meter(own, 420, 64, editing=way)
+    handles = np.array([meter.open(unit) for unit in units(own, 1, "random")])
+    place = np.zeros((7, 1), np.int32)
+    meter.score(Edits(place, place, np.zeros((7, 1, 3), np.uint8)), handles)
+    assert len(way.engine._images) == 7
+    meter.end()
+    assert not way.engine._images
+    assert not any(route.kept for route in way.engine._routes.values())
+
+
+def test_what_candidates_keep_is_not_mixed_up_where_fewer_entries_count() -> None:
+    own = target()
+    way, image = editing(own, 1), random_images(1, SHAPE)[0]
+    places = np.array([[1, 2, 3]] * 2, np.int32)
+    edits = Edits(places, places, np.full((2, 3, 3), 255, np.uint8), np.array([3, 1]), np.array([2, 2]))
+    bases = way.open(image)
+    found = way.scores([bases, bases], edits)
+    exact = own.scores(own.images(edits.apply(np.stack([image, image]))))
+    assert np.abs(found - exact).max() <= 1e-4 * np.abs(exact).max()
+
+
+def test_a_network_whose_weights_change_is_taken_apart_anew() -> None:
+    own, images = target(), random_images(2, SHAPE)
+    own.prepare(own.images(images))
+    way = editing(own, 1)
+    assert way.wrong(1, images) == ""
+    with torch.no_grad():
+        for value in own.module.parameters():
+            value.mul_(1.5)
+    own.prepare(own.images(images))
+    way, edits = editing(own, 1), Edits.join([Edits.none(3)] * 2)
+    found = way.scores([way.open(image) for image in images], edits)
+    exact = own.scores(own.images(images))
+    assert np.abs(found - exact).max() <= 1e-4 * np.abs(exact).max()
+
+
 def test_what_cannot_be_carried_stays_dense_or_is_refused() -> None:
     class Odd(nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -202,3 +202,23 @@ def test_a_module_that_cannot_be_copied_is_not_cast() -> None:
 
     with pytest.raises(InputError, match=r"dtype.*there is one of me"):
         TorchTarget(nn.Sequential(nn.Flatten(), Single(64, 5)), "logits", dtype=torch.float64)
+
+
+class Prompt(nn.Module):
+    """Computes some of its weights from others, which torch's counter of multiplications does not bear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.layer = nn.Conv2d(3, 6, 3), nn.Linear(6, 6)
+        self.prompt = nn.Parameter(torch.ones(3, 6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = self.conv(x).mean((2, 3)) + self.layer(self.prompt).mean(0)
+        return made
+
+
+def test_a_module_whose_multiplications_cannot_be_counted_is_a_target() -> None:
+    own = TorchTarget(Prompt(), "logits")
+    images = own.images(random_images(4, (3, 9, 8)))
+    own.prepare(images)
+    torch.testing.assert_close(own.fast(images), own.raw(images))

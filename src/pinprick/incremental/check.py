@@ -30,7 +30,7 @@ class Check:
     agrees : every score is the module's own but for rounding, and within the tolerance.
     difference : the largest, relative to the largest score.
     steady : every candidate's scores have the same bits alone, in another order and among others.
-    ratio : dense time over incremental time, medians of turns; above 1 incremental is faster.
+    ratio : dense time over incremental time, medians of turns; above 1 incremental is faster. NaN where none was taken.
     """
 
     plan: Plan
@@ -65,7 +65,8 @@ def check(
 
     Raises
     ------
-    InputError : pixels, candidates or rounds that are no whole numbers of 1 or more, more pixels than an image has.
+    InputError : pixels, candidates or rounds that are no whole numbers of 1 or more, more pixels than an image has, no
+        image.
     """
     _, height, width = engine.shape
     for name, value, most in (
@@ -76,6 +77,8 @@ def check(
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
             raise InputError(name, repr(value), f"Give a whole number from 1 to {most}.")
     given = noise(engine.shape) if images is None else images
+    if not len(given):
+        raise InputError("images", "none", "Give one base image or more.")
     handles = engine.base(given)
     try:
         which, edits = drawn(engine.shape, candidates, pixels, len(given))
@@ -89,6 +92,25 @@ def check(
     finally:
         engine.forget(handles)
     return Check(engine.plan(pixels), difference <= min(tolerance, rounding), difference, steady, ratio)
+
+
+def check_again(
+    engine: Incremental, pixels: int, images: Images, *, candidates: int = 8, tolerance: float = 1e-4
+) -> Check:
+    """A short look at a choice that :func:`check` made before: without times, and without a whole dense pass.
+
+    Parameters
+    ----------
+    images : ``(B, C, H, W)`` uint8 base images, one or more.
+    """
+    handles = engine.base(images)
+    try:
+        which, edits = drawn(engine.shape, candidates, pixels, len(images))
+        difference = _apart(engine.scores(handles[which], edits), _exact(engine, images[which], edits))
+        steady = _steady(engine, handles[which], edits)
+    finally:
+        engine.forget(handles)
+    return Check(engine.plan(pixels), difference <= tolerance, difference, steady, float("nan"))
 
 
 def noise(shape: tuple[int, int, int], n: int = 2) -> Images:

@@ -53,6 +53,10 @@ class Graph:
     shape: tuple[int, int, int]
     weights: dict[str, float]
 
+    def described(self) -> str:
+        """What is computed, by which layers and with which settings; the weights are not in it."""
+        return f"{self.module.code}\n{self.module}"
+
     @property
     def output(self) -> str:
         """The node whose value the network returns."""
@@ -83,6 +87,12 @@ class _Tracer(fx.Tracer):
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Proxy(node, self)
 
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        # A context that the graph knows nothing of: its steps would be those of single precision.
+        if any(torch.is_autocast_enabled(device) for device in ("cpu", "cuda")):
+            raise UntraceableError("it is computed under torch.autocast")
+        return super().create_node(*args, **kwargs)
+
 
 def trace(module: nn.Module, shape: tuple[int, int, int]) -> Graph:
     """Take a network apart.
@@ -95,7 +105,7 @@ def trace(module: nn.Module, shape: tuple[int, int, int]) -> Graph:
     Raises
     ------
     UntraceableError : the network cannot be traced, has hooks, is in training mode, is of another precision, or changes
-        a value in place that is read again later.
+        a value in place that is read again later, or is computed under autocast.
     """
     _refuse(module)
     try:
@@ -103,6 +113,8 @@ def trace(module: nn.Module, shape: tuple[int, int, int]) -> Graph:
         tracer = _Tracer()
         graph = tracer.trace(copied)
         traced = fx.GraphModule(tracer.root, graph)
+    except UntraceableError:
+        raise
     except Exception as error:
         raise UntraceableError(f"torch.fx cannot trace it: {one_line(error)}") from error
     _check_functions(traced)
@@ -118,7 +130,10 @@ def trace(module: nn.Module, shape: tuple[int, int, int]) -> Graph:
             if not isinstance(node.args[0], fx.Node):
                 raise UntraceableError("it returns something else than one tensor")
         elif node.name not in constants:
-            nodes[node.name] = _look(traced, node, values, constants, shape)
+            try:
+                nodes[node.name] = _look(traced, node, values, constants, shape)
+            except Exception as error:
+                raise UntraceableError(f"{node.name} is not understood: {one_line(error)}") from error
     if sum(node.op == "placeholder" for node in traced.graph.nodes) != 1:
         raise UntraceableError("it takes something else than images")
     weights = {}
@@ -241,31 +256,35 @@ def _make_out_of_place(traced: fx.GraphModule) -> None:
 
 
 def _fold(traced: fx.GraphModule) -> None:
-    """Batch norm into the convolution before it, where nothing else uses either of the two values or layers."""
-    calls: dict[str, int] = {}
-    for node in traced.graph.nodes:
-        if node.op == "call_module":
-            calls[str(node.target)] = calls.get(str(node.target), 0) + 1
-    layers = dict(traced.named_modules())
-    parts = [part for part in layers.values() if type(part) is nn.Conv2d]
-    owned = {id(value): sum(part.weight is value for part in parts) for part in parts for value in [part.weight]}
+    """Batch norm into the convolution before it, where nothing else reads that one's value."""
     for node in list(traced.graph.nodes):
         before = node.args[0] if node.args else None
         if node.op != "call_module" or not isinstance(before, fx.Node) or before.op != "call_module":
             continue
-        conv, norm = layers[str(before.target)], layers[str(node.target)]
+        conv, norm = traced.get_submodule(str(before.target)), traced.get_submodule(str(node.target))
         if type(conv) is not nn.Conv2d or type(norm) is not nn.BatchNorm2d or norm.running_mean is None:
             continue
-        if len(before.users) > 1 or calls[str(before.target)] > 1 or owned[id(conv.weight)] > 1:
+        if len(before.users) > 1:
             continue
-        _fold_into(conv, norm)
+        # Beside the layer, not in its place: it may be called again, or its weights read elsewhere.
+        name = unused_name(traced, f"{before.name}_folded")
+        traced.add_submodule(name, _both(conv, norm))
+        before.target = name
         node.replace_all_uses_with(before)
         traced.graph.erase_node(node)
     traced.delete_all_unused_submodules()
     traced.recompile()
 
 
-def _fold_into(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+def unused_name(module: nn.Module, name: str) -> str:
+    """``name``, or one like it that the module does not have."""
+    while hasattr(module, name):
+        name += "_"
+    return name
+
+
+def _both(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """A convolution that does what the two do one after the other."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     # In double precision, so that folding adds no error of its own.
@@ -274,8 +293,13 @@ def _fold_into(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     bias = torch.zeros_like(scale) if conv.bias is None else conv.bias.double()
     bias = (bias - norm.running_mean.double()) * scale
     bias = bias if norm.bias is None else bias + norm.bias.double()
-    conv.weight = nn.Parameter((conv.weight.double() * scale[:, None, None, None]).float(), requires_grad=False)
-    conv.bias = nn.Parameter(bias.float(), requires_grad=False)
+    made = copy.copy(conv)
+    weight = (conv.weight.double() * scale[:, None, None, None]).float()
+    made._parameters = {
+        "weight": nn.Parameter(weight, requires_grad=False),
+        "bias": nn.Parameter(bias.float(), requires_grad=False),
+    }
+    return made
 
 
 class _Recorder(fx.Interpreter):
@@ -307,9 +331,7 @@ def _constants(traced: fx.GraphModule, values: dict[str, Any]) -> dict[str, Any]
     """Values that depend on no image."""
     found: dict[str, Any] = {}
     for node in traced.graph.nodes:
-        if node.op == "get_attr" or (
-            node.op in ("call_function", "call_method") and all(one.name in found for one in node.all_input_nodes)
-        ):
+        if node.op not in ("placeholder", "output") and all(one.name in found for one in node.all_input_nodes):
             found[node.name] = values[node.name]
     return found
 

@@ -10,10 +10,11 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from pinprick.incremental.graph import Graph
+from pinprick.incremental.graph import Graph, unused_name
 from pinprick.incremental.kernels import as_rows, padded
 from pinprick.incremental.ops import Node
 from pinprick.incremental.steps import Block, Table, Values, area_of
+from pinprick.models.layout import in_channels_last
 
 BATCH = 64
 """Rows of a dense pass: always as many, so that a row's bits do not depend on how many candidates there are."""
@@ -45,15 +46,21 @@ def rest(graph: Graph, done: Sequence[str]) -> tuple[fx.GraphModule, list[str]]:
         if node.name not in finished:
             mapped[node] = made.node_copy(node, lambda one: mapped[one])
     module = fx.GraphModule(graph.module, made)
-    for node in made.nodes:
+    wide: dict[nn.Module, str] = {}
+    # The module has a graph of its own, with copies of these nodes.
+    for node in module.graph.nodes:
         layer = module.get_submodule(str(node.target)) if node.op == "call_module" else None
         if type(layer) is nn.Linear and layer.out_features != padded(layer.out_features):
-            module.set_submodule(str(node.target), _Wide(layer))
+            if layer not in wide:
+                # Beside the layer, not in its place: the network may read its weights elsewhere.
+                wide[layer] = unused_name(module, f"{node.name}_wide")
+                module.add_submodule(wide[layer], _Wide(layer))
+            node.target = wide[layer]
     module.graph.eliminate_dead_code()
     module.delete_all_unused_submodules()
     module.recompile()
     module.eval()
-    return module.to(memory_format=torch.channels_last), crossing  # type: ignore[call-overload]
+    return in_channels_last(module), crossing
 
 
 class _Wide(nn.Module):

@@ -8,6 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pinprick.data.image_set import ImageSet
 from pinprick.errors import InputError
 from pinprick.files import write_atomically
@@ -42,7 +45,8 @@ def settle_engines(
 
     Raises
     ------
-    InputError : ``--engine incremental`` where that is not exact or does not apply; another engine than the stored one.
+    InputError : ``--engine incremental`` where that is not exact or does not apply; another engine than the stored one;
+        a continued run on windows that are not exact here.
     """
     if stored is not None:
         _check_stored(spec, stored)
@@ -64,26 +68,39 @@ def settle_engines(
                 what = f"{target.name} tells labels alone, and these are not computed from what a pixel reaches"
             raise InputError("--engine incremental", what, "Give auto.")
         return None, {str(pixels): False for pixels in wanted}
+    sample = images.stack(indices[:SAMPLE])
     if stored is not None:
-        for name, incremental in stored.items():
-            editing.restore(int(name), incremental=incremental)
+        _restore(spec, editing, stored, sample)
         _tell(editing, [int(name) for name in stored], listener)
         return editing, stored
     path = (cache or _user_cache()) / "engines.json"
     known = _remembered(path) if spec.engine == "auto" else {}
     for pixels in wanted:
-        key = _key(target, (channels, height, width), pixels)
-        if key in known:
+        key = _key(target, editing, pixels)
+        # What was measured holds; whether it is exact is looked at each time, as nothing but that makes it right.
+        if key in known and not (known[key] and editing.wrong(pixels, sample)):
             editing.restore(pixels, incremental=known[key], why="as measured on this machine before")
             continue
         against = getattr(target, "gain", 1.0)
-        choice = editing.choose(pixels, spec.engine, images.stack(indices[:SAMPLE]), against=against)
+        choice = editing.choose(pixels, spec.engine, sample, against=against)
         # Another program beside this one can make windows the slower way; that must not hold for all later runs.
         if spec.engine == "auto" and choice.ratio is not None and not choice.slower:
             known[key] = choice.incremental
             _remember(path, known)
     _tell(editing, wanted, listener)
     return editing, {str(pixels): editing.used_for(pixels) for pixels in wanted}
+
+
+def _restore(spec: Spec, editing: Editing, stored: dict[str, bool], sample: NDArray[np.uint8]) -> None:
+    """Score as the run did that is continued; raises InputError where that is on windows that are not exact here."""
+    for name, incremental in stored.items():
+        editing.restore(int(name), incremental=incremental)
+        if incremental and (wrong := editing.wrong(int(name), sample)):
+            raise InputError(
+                f"--out {spec.out}",
+                f"the run was begun on windows for {name} changed pixels, and here {wrong}",
+                "Continue it with the versions that manifest.json names, or begin it anew in another folder.",
+            )
 
 
 def _tell(editing: Editing, wanted: list[int], listener: Listener) -> None:
@@ -108,10 +125,14 @@ def _check_stored(spec: Spec, stored: dict[str, bool]) -> None:
                 )
 
 
-def _key(target: Target, shape: tuple[int, int, int], pixels: int) -> str:
-    """What a choice holds for: this network, images of this shape, this number of pixels, this machine."""
+def _key(target: Target, editing: Editing, pixels: int) -> str:
+    """What a choice holds for: these weights and steps, images of this shape, this number of pixels, this machine."""
+    engine = editing.engine
+    steps = engine.why if engine.graph is None else engine.graph.described()
     identity: dict[str, Any] = {name: value for name, value in target.identity().items() if name != "engine"}
-    text = json.dumps([identity, shape, pixels, machine(), versions() | target.versions()], sort_keys=True)
+    text = json.dumps(
+        [identity, steps, engine.shape, pixels, machine(), versions() | target.versions()], sort_keys=True
+    )
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -328,6 +328,8 @@ class _Run:
                 if watch.waiting:
                     stop.add_note(watch.waiting)
                 raise
+            finally:
+                meter.end()
             self.store.add(watch.look())
             tally.next_meter()
             if done < new[attack.name, pixels]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ from pinprick.edits import Edits
 from pinprick.errors import InputError, one_line
 from pinprick.goals import Scores
 from pinprick.incremental import Check, Incremental, check
+from pinprick.incremental.check import check_again
 from pinprick.targets.passes import is_out_of_memory
 
 Engine = Literal["auto", "dense", "incremental"]
@@ -85,16 +87,23 @@ class Editing:
 
     def _checked(self, pixels: int, how: Engine, images: NDArray[np.uint8], against: float) -> Choice:
         """The choice by what a check finds."""
-        try:
-            found = check(self.engine, pixels, images=images, candidates=CANDIDATES, rounds=ROUNDS)
-        except (Exception, SystemExit) as error:
-            if is_out_of_memory(error) or isinstance(error, InputError):
-                raise
-            # A run fails the units whose candidates the network cannot take; one cannot choose by them.
-            return Choice(pixels, False, f"the network failed at edited images: {one_line(error)}")
+        found = _tried(lambda: check(self.engine, pixels, images=images, candidates=CANDIDATES, rounds=ROUNDS))
+        if isinstance(found, str):
+            return Choice(pixels, False, found)
         exact = found.agrees and found.steady
         use = exact and (found.ratio > against or how == "incremental")
         return Choice(pixels, use, _why(found, against), found.ratio / against, exact and not use)
+
+    def wrong(self, pixels: int, images: NDArray[np.uint8]) -> str:
+        """Why windows are not exact for candidates of ``pixels`` changed pixels of ``images (B, C, H, W)``, in words.
+
+        A short look, for a choice that was made before: the network may be another one with the same weights, and the
+        machine another one. Empty where nothing is wrong.
+        """
+        found = _tried(lambda: check_again(self.engine, pixels, images))
+        if isinstance(found, str):
+            return found
+        return "" if found.agrees and found.steady else _why(found, 1.0)
 
     def restore(self, pixels: int, *, incremental: bool, why: str = "as when the run began") -> None:
         """Score candidates of ``pixels`` changed pixels as was chosen before."""
@@ -165,6 +174,7 @@ class Bases:
     def with_pixels(self, edits: Edits) -> int:
         """The handle of the image with the pixels of one candidate set; the ones of longest ago are forgotten."""
         key = edits.rows.tobytes() + edits.columns.tobytes() + edits.colours.tobytes()
+        key += b"" if edits.count is None else edits.count.tobytes()
         if key in self._made:
             self._made.move_to_end(key)
             return self._made[key]
@@ -180,6 +190,17 @@ class Bases:
         """Let go of all of them."""
         self.forget(0)
         self.engine.forget([self.handle])
+
+
+def _tried(look: Callable[[], Check]) -> Check | str:
+    """What a check finds, or in words why the network cannot be checked."""
+    try:
+        return look()
+    except (Exception, SystemExit) as error:
+        if is_out_of_memory(error) or isinstance(error, InputError):
+            raise
+        # A run fails the units whose candidates the network cannot take; one cannot choose by them.
+        return f"the network failed at edited images: {one_line(error)}"
 
 
 def _why(found: Check, against: float) -> str:

@@ -128,6 +128,11 @@ class Meter:
             account.bases.close()
         return account.asked, account.answered
 
+    def end(self) -> None:
+        """Forget all units: of an attack that ends in the middle, what is kept of their images would stay."""
+        for handle in list(self._accounts):
+            self.close(handle)
+
     def left(self, handle: int) -> int:
         """Questions that the unit may still ask, those reserved for verification not among them."""
         account = self._accounts[handle]

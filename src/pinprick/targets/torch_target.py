@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import fx, nn
 
 from pinprick.errors import InputError, one_line
+from pinprick.models.layout import in_channels_last
 from pinprick.models.preprocessing import Preprocess
 from pinprick.models.weights import weights_digest
 from pinprick.targets.base import Outputs, Precision, Target
@@ -126,6 +127,8 @@ class TorchTarget(Target):
         InputError : low precision was asked for (:meth:`search_in`), and the module does not work in it.
         """
         self._lower, self.gain, self._runtime = False, 1.0, None
+        # It has copies of the weights, which may have changed since.
+        self._editing.clear()
         self._prepare(images)
         if self._fast is not None and self._in_runtime is not False:
             self._go_into_runtime(images)
@@ -142,17 +145,17 @@ class TorchTarget(Target):
         traced, normalised = self._fast, self._normalised(images)
         if not isinstance(traced, fx.GraphModule) or self.device.type != "cpu" or normalised.dtype != torch.float32:
             return
-        if multiplications(self.module, normalised[:1]) < SMALL:
-            return
-        exact, before = self.raw(images), self._timed(images)
         try:
+            if multiplications(self.module, normalised[:1]) < SMALL:
+                return
+            exact, before = self.raw(images), self._timed(images)
             self._runtime = RuntimeCopy(copy.deepcopy(traced).to(memory_format=torch.contiguous_format), normalised)  # type: ignore[call-overload]
             answer = self.fast(images)
             turned = torch.arange(len(images)).flip(0)
             steady = torch.equal(self.fast(images[turned]), answer[turned])
             near = float((answer - exact).abs().max()) <= _AGREE * max(1.0, float(exact.abs().max()))
         except Exception:
-            # Not installed, or a network that it does not know: torch goes on computing it.
+            # Not installed, or a network that it does not know, or torch's counter: torch goes on computing it.
             self._runtime = None
             return
         if not (steady and near):
@@ -200,7 +203,7 @@ class TorchTarget(Target):
         for fold in (True, False):
             try:
                 copied = folded(self.module) if fold else copy.deepcopy(self.module)
-                self._fast, self._channels_last = copied.to(memory_format=torch.channels_last), True  # type: ignore[call-overload]
+                self._fast, self._channels_last = in_channels_last(copied), True
                 answer = self.fast(images)
                 same = answer.shape == exact.shape
                 scale = max(1.0, float(exact.abs().max()))
