@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pinprick.incremental import windows
 from pinprick.incremental.ops import Field
 from pinprick.incremental.windows import Boxes, Dirty, Masks, changed
 
@@ -74,6 +75,30 @@ def test_outputs_that_read_a_changed_position_are_found_with_what_they_read(seed
             column = point[2] * field.stride[1] - field.padding[1] + x * field.dilation[1]
             assert dirty.candidates[which] == point[0]
             assert dirty.positions[which] == row * SIZE[1] + column
+
+
+def test_what_is_kept_of_boxes_is_bounded_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "_LISTS", windows._Lists())
+    monkeypatch.setattr(windows, "_KEPT", 3_000)
+    high, wide, most = np.int32(3), np.int32(4), 0
+    for number in range(200):
+        field = Field((3, 3), (1, 1), (number % 2, 1), (1, 1))
+        place = [np.full(1, value, np.int32) for value in (number % 5, number % 3, high, wide)]
+        dirty = windows.Boxes(SIZE, *place)
+        outputs = dirty.reach(field, SIZE)
+        assert isinstance(outputs, windows.Boxes)
+        found = dirty.read_by(outputs, field)
+        plain = windows.Masks(dirty.mask).read_by(windows.Masks(outputs.mask), field)
+        for name in ("which", "tap", "counts"):
+            assert np.array_equal(getattr(found, name), getattr(plain, name))
+        held = sum(
+            one.which.nbytes + one.tap.nbytes + one.counts.nbytes
+            for lists in windows._LISTS.of.values()
+            for one in lists.values()
+        )
+        assert held == windows._LISTS.bytes <= 3_000
+        most = max(most, held)
+    assert most > 2_000
 
 
 @pytest.mark.parametrize("seed", range(0, 40, 2))

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from pinprick.incremental.ops import Field, Mean, Node, Pair
 
-_KEPT = 2048
-"""Pairs of boxes whose lists are kept for each layer."""
+_KEPT = 1 << 27
+"""Bytes of lists that are kept, of all layers together, before all are forgotten."""
 
 Ints = NDArray[np.int32]
 Bools = NDArray[np.bool_]
@@ -149,8 +149,7 @@ class Boxes(Dirty):
             ],
             axis=1,
         )
-        kept = _kept(field)
-        order = [_box_reads(field, kept, tuple(row)) for row in table.tolist()]
+        order = _LISTS.read(field, [tuple(row) for row in table.tolist()])
         if not order:
             return Reads(*(np.zeros(0, np.int32),) * 3)
         pairs = [len(one.which) for one in order]
@@ -302,21 +301,35 @@ def _box(high: int, wide: int, width: int) -> Ints:
     return places
 
 
-@lru_cache(maxsize=256)
-def _kept(field: Field) -> dict[tuple[int, ...], Reads]:
-    """What was found for a field, by the boxes' sizes and how they lie to each other."""
-    assert field.taps
-    return {}
+class _Lists:
+    """What was found for each field, by the boxes' sizes and how they lie to each other."""
+
+    def __init__(self) -> None:
+        self.of: dict[Field, dict[tuple[int, ...], Reads]] = {}
+        self.bytes = 0
+
+    def read(self, field: Field, order: list[tuple[int, ...]]) -> list[Reads]:
+        """What each position of a box of outputs reads of a box of inputs: :func:`_read_box`, kept."""
+        kept = self.of.setdefault(field, {})
+        made = []
+        for boxes in order:
+            found = kept.get(boxes)
+            if found is None:
+                found = kept[boxes] = _read_box(field, *boxes)
+                self.bytes += found.which.nbytes + found.tap.nbytes + found.counts.nbytes
+                if self.bytes > _KEPT:
+                    self.forget()
+            made.append(found)
+        return made
+
+    def forget(self) -> None:
+        """Let go of all lists."""
+        self.bytes = 0
+        for one in list(self.of.values()):
+            one.clear()
 
 
-def _box_reads(field: Field, kept: dict[tuple[int, ...], Reads], boxes: tuple[int, ...]) -> Reads:
-    """What each position of a box of outputs reads of a box of inputs: :func:`_read_box`, kept."""
-    found = kept.get(boxes)
-    if found is None:
-        if len(kept) >= _KEPT:
-            kept.clear()
-        found = kept[boxes] = _read_box(field, *boxes)
-    return found
+_LISTS = _Lists()
 
 
 def _read_box(field: Field, high: int, wide: int, out_high: int, out_wide: int, row: int, column: int) -> Reads:
