@@ -79,7 +79,7 @@ chaos: $(DEV_INSTALLED) ## runs against an endpoint that misbehaves, as a table:
 
 bench: $(DEV_INSTALLED) ## run every benchmark in benchmarks/
 	@ls benchmarks/*.py >/dev/null 2>&1 || echo "nothing was measured: there are no benchmarks yet"
-	@for file in benchmarks/*.py; do [ ! -e $$file ] || { echo "$$file"; $(BIN)/python $$file; } || exit 1; done
+	@for file in $(filter-out benchmarks/published.py,$(wildcard benchmarks/*.py)); do [ ! -e $$file ] || { echo "$$file"; $(BIN)/python $$file; } || exit 1; done
 
 bench-peers: $(PEERS_INSTALLED) ## other libraries' attacks beside ours, in .venv-bench: ARGS="--images 10 --seeds 0 1"
 	OMP_NUM_THREADS=1 $(PEERS_BIN)/python -m benchmarks.peers.run --out runs/bench/peers.jsonl \
@@ -104,7 +104,7 @@ bench-cuda: $(DEV_INSTALLED) ## questions a second on a graphics card, beside it
 bench-forms: $(DEV_INSTALLED) $(SERVERS_INSTALLED) ## one command on torch, ONNX and MLServer, row by row: ARGS="--attack random"
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.forms.same_outcomes $(ARGS)
 
-results: $(DEV_INSTALLED) ## make the runs in results/, or go on with them, hours: ARGS="--only nin-few-pixel-1 --data D"
+results: $(DEV_INSTALLED) ## make the runs in results/, or go on with them, hours: ARGS="--only nin-few-pixel-1 --data D", or --all
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.published $(ARGS)
 
 lint: $(DEV_INSTALLED) ## ruff and mypy; changes nothing

@@ -2,7 +2,7 @@
 
     python -m benchmarks.published --data cifar10:test [--only nin-one-pixel-3 ...] [--attack few-pixel]
 
-Each is one `pinprick attack` on the first right images, seed 0, the attack as it comes; `--list` prints the commands.
+Say which: --only, --attack, or --all of them. Each is one `pinprick attack` on the first right images, seed 0, the attack as it comes; `--list` prints the commands.
 Runs are made in runs/published; one that is stopped is continued by the same command, and put into results/ when it is
 done. With `--go-on` a run begins with what results/ holds of it; that takes the very image set that it was begun with.
 """
@@ -61,11 +61,16 @@ def main() -> int:
     parser.add_argument("--data", default="cifar10:test", help="an image set as pinprick takes it")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="folders of results/")
     parser.add_argument("--attack", choices=ATTACKS)
+    parser.add_argument("--all", action="store_true", help="all runs, which takes days on one core")
     parser.add_argument("--images", type=int, help="in place of 100 untargeted and 30 targeted")
     parser.add_argument("--work", type=Path, default=Path("runs/published"), help="where runs are made")
     parser.add_argument("--go-on", action="store_true", help="begin with what is in results/")
     parser.add_argument("--list", action="store_true", help="print the commands and run nothing")
     given = parser.parse_args()
+    if not (given.only or given.attack or given.all or given.list):
+        # They replace what is in results/: not by a command without a word of it.
+        print("error: which runs? Give --only NAME ..., --attack NAME, or --all; --list tells them", file=sys.stderr)
+        return 2
     runs = {one.name: one for one in all_runs() if given.attack in {None, one.attack}}
     if unknown := set(given.only or ()) - runs.keys():
         print(f"error: no run {', '.join(sorted(unknown))}; there are {', '.join(runs)}", file=sys.stderr)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks.published import FILES, RESULTS, all_runs
+from benchmarks.published import FILES, RESULTS, all_runs, main
 from benchmarks.searches import beside
 from benchmarks.searches.table import rows
 
@@ -64,3 +64,13 @@ def test_docs_say_of_pairs_of_runs_what_is_in_their_outcomes(name: str) -> None:
 def test_the_commands_differ_in_what_they_say() -> None:
     assert len(RUNS) == 24
     assert len({" ".join(one.options("D", None, Path("O"))) for one in RUNS.values()}) == 24
+
+
+def test_runs_are_not_made_without_a_word_of_which(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["published"])
+        assert main() == 2
+    assert "which runs? Give --only NAME" in capsys.readouterr().err
+    # `make bench` runs each file of benchmarks/ as it is.
+    makefile = (RESULTS.parent / "Makefile").read_text(encoding="utf-8")
+    assert "$(filter-out benchmarks/published.py,$(wildcard benchmarks/*.py))" in makefile

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import pinprick as pp
 from pinprick.cli.main import main
 from pinprick.data.digits import digits
+from pinprick.data.image_set import ImageSet
 from pinprick.errors import InputError
 from pinprick.runs import run as run_module
 from pinprick.runs import store as store_module
@@ -21,7 +22,7 @@ from pinprick.runs.result import Listener
 from pinprick.runs.store import read_outcomes
 from pinprick.search.random_search import RandomSearch
 from pinprick.targets.callable_target import CallableTarget
-from tests.conftest import digits_net
+from tests.conftest import digits_net, digits_target
 from tests.runs.conftest import small_run
 
 FACTORY = """
@@ -146,3 +147,22 @@ def test_probabilities_that_stop_being_any_fail_their_units(out: Path) -> None:
     assert set(table["status"].to_pylist()) == {"failed"}
     assert set(table["reason"].to_pylist()) == {"the target's probabilities leave [0, 1]"}
     assert len(read_outcomes(out)) == 3
+
+
+def test_a_label_beyond_the_model_is_told_though_its_image_is_not_scored() -> None:
+    own = digits("test")
+    assert own.labels is not None
+    labels = own.labels.copy()
+    labels[-1] = 57
+    images = ImageSet.from_arrays(own.stack(list(range(len(own)))), labels)
+    with pytest.raises(InputError, match="has label 57, and the model has 10 classes"):
+        small_run(images=images, first=2, limit=None, attack="random", budget=20)
+    small_run(images=images, first=2, limit=None, attack="random", budget=20, labels="predicted")
+
+
+def test_a_model_of_fewer_classes_than_the_set_may_predict_its_own_labels() -> None:
+    whole = digits_target()
+    few = CallableTarget(lambda images: whole.raw(images)[:, :3], "auto", name="three")
+    assert small_run(target=few, limit=2, attack="random", budget=20, labels="predicted").attacked == 2
+    with pytest.raises(InputError, match="the set has 10 classes and the model 3"):
+        small_run(target=few, limit=2, attack="random", budget=20)

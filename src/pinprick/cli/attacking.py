@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -14,12 +17,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from pinprick.attacks.settings import read_settings
 from pinprick.cli.console import say, stderr, stdout_to_stderr, tell
 from pinprick.cli.tables import print_rows, unfinished
-from pinprick.errors import EXIT_DONE, EXIT_FAILED_UNITS, EXIT_HALTED, EXIT_INTERRUPTED, plain
+from pinprick.errors import EXIT_DONE, EXIT_FAILED_UNITS, EXIT_HALTED, EXIT_INTERRUPTED, InputError, plain
 from pinprick.runs.estimate import estimate
 from pinprick.runs.plan import seconds_text
 from pinprick.runs.result import Listener, RunResult
 from pinprick.runs.run import run
-from pinprick.runs.spec import Spec, make_spec, merged, read_spec
+from pinprick.runs.spec import UNKNOWN, Spec, make_spec, merged, read_spec
 
 
 def attack_as_told(options: dict[str, Any]) -> None:
@@ -33,11 +36,28 @@ def attack_as_told(options: dict[str, Any]) -> None:
     given = {name: value for name, value in options.items() if name in Spec.model_fields or name == "image"}
     if "parameters" in given:
         given["parameters"] = read_settings(given["parameters"])
-    spec = make_spec(merged(read_spec(options["spec"]) if "spec" in options else {}, given))
+    file = read_spec(options["spec"]) if "spec" in options else {}
+    try:
+        spec = make_spec(merged(file, given))
+    except InputError as error:
+        raise _of_file(error, options.get("spec"), file.keys() - given.keys()) from None
     if options["plan"]:
         _plan(spec, options["as_json"])
         return
     raise typer.Exit(_run(spec, options["as_json"]))
+
+
+def _of_file(error: InputError, path: Path | None, fields: Iterable[str]) -> InputError:
+    """The error, on behalf of the file where that has given what is wrong; ``fields`` are those that it alone gives."""
+    if error.what == UNKNOWN:
+        return InputError(f"--spec {path}", error.wrong, error.right)
+    # Of its table of parameters the messages speak as --set does.
+    names = ["--set" if name == "parameters" else f"--{name.replace('_', '-')}" for name in fields]
+    own = error.what == "parameters" or any(re.search(rf"{name}(?![a-z-])", error.what) for name in names)
+    if path is None or not own:
+        return error
+    what = error.what.replace("--set", "parameters").replace("--", "")
+    return InputError(f"--spec {path}, {what}", error.wrong, error.right)
 
 
 def _plan(spec: Spec, as_json: bool) -> None:

@@ -127,7 +127,7 @@ def clean_pass(
         raise InputError(
             f"--data {images.name}", "the images have no labels", "Give --labels predicted, or one sub-folder a class."
         )
-    found = _Found()
+    found, checked = _Found(), predicted or images.labels is None or target.grows
     for indices, pixels, scores, reasons, sure in _scored(target, images, order, rows_a_pass, draws):
         found.latest = []
         for row, index in enumerate(indices.tolist()):
@@ -142,8 +142,9 @@ def clean_pass(
             guess = int(np.argmax(own))
             found.add((name, digest, given, guess, own.astype(np.float64), None))
             label = guess if predicted or given is None else given
-            if not target.grows:
-                check_label(images, index, label, len(own))
+            if not checked:
+                check_labels(images, len(own))
+                checked = True
             if guess == label and sure[row]:
                 found.right(index, label, own.dtype.char)
             if len(found.rows) == wanted:
@@ -208,9 +209,12 @@ def _batch(rows: list[tuple[object, ...]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=CLEAN_SCHEMA)
 
 
-def check_label(images: ImageSet, index: int, label: int, classes: int) -> None:
-    """Raise InputError where a label is no class of the model."""
-    if label >= classes:
+def check_labels(images: ImageSet, classes: int) -> None:
+    """Raise InputError where a label of the set is no class of the model, also of an image that is not scored."""
+    assert images.labels is not None
+    beyond = np.flatnonzero(images.labels >= classes)
+    if len(beyond):
+        index, label = int(beyond[0]), int(images.labels[beyond[0]])
         raise InputError(
             f"--data {images.name}",
             f"image {images.names[index]!r} has label {label}, and the model has {classes} classes",

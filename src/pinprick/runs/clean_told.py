@@ -21,7 +21,7 @@ def tell_clean(spec: Spec, target: Target, clean: CleanPass, listener: Listener)
     if wanted is not None and right < wanted:
         say(
             f"only {right} of {clean.images} image{'' if clean.images == 1 else 's'} "
-            f"{'is' if right == 1 else 'are'} classified right; {wanted} were asked for"
+            f"{'is' if clean.images == 1 or right == 1 else 'are'} classified right; {wanted} were asked for"
         )
     if clean.failed:
         images, count = ("image", "counts") if clean.failed == 1 else ("images", "count")

@@ -49,7 +49,7 @@ def estimate(spec: Spec, *, target: Target | None = None, images: ImageSet | Non
     spec.check_shape(channels, height, width)
     attacks, editing, speed = spec.attacks(), None, 0.0
     if target.local:
-        ready(target, images, order[:64].tolist(), Listener(), spec.precision)
+        ready(target, images, order[:64].tolist(), Listener(), spec.precision, predicted=spec.labels == "predicted")
         for attack in attacks:
             attack.check_target(target)
         editing, _ = settle_engines(spec, target, images, order[:64].tolist(), None, Listener())

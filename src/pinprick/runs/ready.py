@@ -62,7 +62,14 @@ def settled_images(spec: Spec, target: Target, images: ImageSet | None, listener
 
 
 def told_for(spec: Spec, target: Target, listener: Listener) -> Spec:
-    """A spec without what it would have by default, but for remote targets has not: random search beside."""
+    """A spec without what it would have by default, but for remote targets has not: random search beside.
+
+    Raises
+    ------
+    InputError : something that is for remote targets alone.
+    """
+    if target.local and spec.answer_cache is not None:
+        raise InputError("--answer-cache", f"the model {target.name!r} is not remote", "Leave it out.")
     if target.local or spec.baseline is not None or spec.beside == "none":
         return spec
     listener.say("note: no random search beside, as questions to a remote model may cost; --baseline random adds it")
@@ -83,9 +90,17 @@ def as_begun(spec: Spec, target: Target) -> None:
 
 
 def ready(
-    target: Target, images: ImageSet, indices: list[int], listener: Listener, precision: Precision = "fp32"
+    target: Target,
+    images: ImageSet,
+    indices: list[int],
+    listener: Listener,
+    precision: Precision = "fp32",
+    *,
+    predicted: bool = False,
 ) -> None:
     """Settle what the target puts out and let it choose its fastest way, on the images at ``indices``.
+
+    ``predicted``: the set's own labels are not used.
 
     Raises
     ------
@@ -108,7 +123,7 @@ def ready(
         # Only a guess where the set may lack some of them.
         target.assume_classes(class_count(images))
     known = target.classes
-    if known is not None and images.classes is not None and len(images.classes) > known:
+    if known is not None and images.classes is not None and len(images.classes) > known and not predicted:
         raise InputError(
             f"--data {images.name}",
             f"the set has {len(images.classes)} classes and the model {known}",

@@ -70,7 +70,7 @@ def run(
     order = image_order(images, spec.seed, shuffled=spec.first is None)
     spec.check_shape(*images.image(int(order[0])).shape)
     as_begun(spec, target)
-    ready(target, images, order[:64].tolist(), listener, spec.precision)
+    ready(target, images, order[:64].tolist(), listener, spec.precision, predicted=spec.labels == "predicted")
     for attack in spec.attacks():
         attack.check_target(target)
     try:
@@ -193,8 +193,7 @@ class _Run:
 
     def _settle_draws(self, indices: list[int], stored: dict[str, Any] | None) -> None:
         """How many passes decide; before anything else that hangs on whether the target is random."""
-        args = (self.spec, self.target, self.images, indices, self.rows)
-        self.draws = settle_draws(*args, stored, self.listener)
+        self.draws = settle_draws(self.spec, self.target, self.images, indices, self.rows, stored, self.listener)
         self.repeats = self.target.deterministic
 
     def _settle_engines(self, indices: list[int]) -> None:

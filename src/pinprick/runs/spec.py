@@ -269,6 +269,10 @@ class Spec(BaseModel):
         return fields
 
 
+UNKNOWN = "run specification"
+"""What an error about a field that there is not is about."""
+
+
 def parse_pixels(text: str) -> tuple[int, ...]:
     """``"1,3,5"`` as (1, 3, 5); a number that is given twice counts once.
 
@@ -382,7 +386,7 @@ def _plain(error: ValidationError) -> InputError:
     first = error.errors()[0]
     name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
-        return UnknownNameError("run specification", name, [*Spec.model_fields, "image"])
+        return UnknownNameError(UNKNOWN, name, [*Spec.model_fields, "image"])
     if first["type"] == "missing":
         return InputError(_option(name), "it is missing", "Give it on the command line or in the TOML file.")
     if first["type"] == "literal_error":

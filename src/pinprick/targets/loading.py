@@ -129,11 +129,7 @@ def load_target(
         net, card = load_net(path, left or None)
         return _from_weights(net, card, left or card.net, outputs, device, normalize, order)
     if not colon:
-        if path.suffix == ".py":
-            raise InputError(f"--model {model}", "no function named", f"Write {model}:function.")
-        if path.suffix.lower() in _FOREIGN:
-            right = "Give a function from images to scores that runs it (file.py:function)."
-            raise InputError(f"--model {model}", "a model of something else than torch", right)
+        _check_name(model, path)
         return _from_weights(*load_shipped(model), model, outputs, device, normalize, order)
     made = made_by(model, left, right, _is_model)
     return as_target(
@@ -146,6 +142,17 @@ def load_target(
         name=right,
         source=model,
     )
+
+
+def _check_name(model: str, path: Path) -> None:
+    """Raise InputError where what stands for the name of shipped weights is a file or folder."""
+    if path.suffix == ".py":
+        raise InputError(f"--model {model}", "no function named", f"Write {model}:function.")
+    if path.suffix.lower() in _FOREIGN:
+        right = "Give a function from images to scores that runs it (file.py:function)."
+        raise InputError(f"--model {model}", "a model of something else than torch", right)
+    if model not in shipped() and path.exists():
+        raise InputError(f"--model {model}", f"a {'folder' if path.is_dir() else 'file'}, and no model", FORMS)
 
 
 def _module_for(model: str) -> str | None:
