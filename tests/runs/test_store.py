@@ -380,3 +380,13 @@ def test_what_another_run_differs_in_is_called_by_its_option(out: Path, other: d
 )
 def test_fields_of_an_identity_are_called_as_their_user_knows_them(field: str, name: str) -> None:
     assert called(field) == name
+
+
+def test_the_manifest_says_the_most_images_that_were_asked_for(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    for limit, said in ((2, 2), (4, 4), (3, 4)):
+        small_run(out=out, limit=limit, attack="random", budget=20, baseline="none")
+        manifest = json.loads((out / "manifest.json").read_text())
+        assert manifest["given"]["limit"] == said
+        assert manifest["given"]["first"] is None
+        assert manifest["clean"]["attacked"] == said

@@ -154,8 +154,7 @@ class _Run:
     def _open_folder(self, indices: list[int]) -> None:
         """Check that the folder holds this run, or is free for it; settles the number of rows a pass.
 
-        The manifest of a new run is written once its images are known to be fit, so that a mistake leaves nothing
-        behind that the corrected command stumbles over.
+        The manifest of a new run is written once its images are known to be fit: a mistake leaves nothing behind.
         """
         stored = self.store.manifest()
         if stored is not None:
@@ -248,6 +247,7 @@ class _Run:
         stored = self.manifest["clean"]
         widest = stored is None or clean.images >= stored["images"]
         if widest:
+            self.manifest["given"] |= {"limit": self.spec.limit, "first": self.spec.first}
             self.manifest["clean"] = {
                 "images": clean.images,
                 "attacked": len(clean.right),
