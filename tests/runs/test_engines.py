@@ -151,6 +151,7 @@ def test_a_choice_holds_for_the_steps_that_it_was_made_for(tmp_path: Path, monke
     for number, by in enumerate((False, True, False), 1):
         own = TorchTarget(Scaled(by=by), "logits", classes=6)
         own.prepare(own.images(IMAGES))
+        own.gain = 1.0
         settled = settle_engines(spec, own, noise(), [0, 1], None, Listener(), cache=tmp_path)[1]
         assert settled == {"1": True}
         assert len(json.loads((tmp_path / "engines.json").read_text())) == min(number, 2)
@@ -170,6 +171,7 @@ def test_a_remembered_choice_is_looked_at_and_made_again_where_it_is_wrong(
     spec, told = make_spec({"model": "m", "data": "d"}), list[str]()
     own = target()
     own.prepare(own.images(IMAGES))
+    own.gain = 1.0
 
     def settle() -> dict[str, bool]:
         return settle_engines(spec, own, noise(), [0, 1], None, Listener(told.append), cache=tmp_path)[1]
