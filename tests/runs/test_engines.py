@@ -73,6 +73,7 @@ def test_automatic_choices_are_remembered(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("pinprick.targets.editing.SMALL", 0)
     own = target()
     own.prepare(own.images(IMAGES))
+    own.gain = 1.0
 
     def settle(stored: dict[str, bool] | None = None) -> dict[str, bool]:
         return settle_engines(spec, own, noise(), [0, 1, 2], stored, Listener(told.append), cache=tmp_path)[1]
