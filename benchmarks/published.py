@@ -1,10 +1,11 @@
 """The runs whose outcomes are in results/: makes them, or goes on with those that have fewer images.
 
-    python -m benchmarks.published --data cifar10:test [--only nin-one-pixel-3 ...] [--attack few-pixel]
+    python -m benchmarks.published --data cifar10:test --only nin-one-pixel-3 ... | --attack few-pixel | --all
 
-Say which: --only, --attack, or --all of them. Each is one `pinprick attack` on the first right images, seed 0, the attack as it comes; `--list` prints the commands.
-Runs are made in runs/published; one that is stopped is continued by the same command, and put into results/ when it is
-done. With `--go-on` a run begins with what results/ holds of it; that takes the very image set that it was begun with.
+Say which: --only, --attack, or --all of them; `--list` prints the commands. Each is one `pinprick attack` on the first
+right images, seed 0, the attack as it comes. Runs are made in runs/published; one that is stopped is continued by the
+same command, and put into results/ when it is done. With `--go-on` a run begins with what results/ holds of it; that
+takes the very image set that it was begun with.
 """
 
 from __future__ import annotations
