@@ -62,7 +62,7 @@ def main() -> int:
     parser.add_argument("--data", default="cifar10:test", help="an image set as pinprick takes it")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="folders of results/")
     parser.add_argument("--attack", choices=ATTACKS)
-    parser.add_argument("--all", action="store_true", help="all runs, which takes days on one core")
+    parser.add_argument("--all", action="store_true", help="all runs")
     parser.add_argument("--images", type=int, help="in place of 100 untargeted and 30 targeted")
     parser.add_argument("--work", type=Path, default=Path("runs/published"), help="where runs are made")
     parser.add_argument("--go-on", action="store_true", help="begin with what is in results/")

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import fx, nn
 from torch.nn import functional as F
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from pinprick.incremental.graph import Graph, unused_name
 from pinprick.incremental.kernels import as_rows, padded
 from pinprick.incremental.ops import Node
 from pinprick.incremental.steps import Block, Table, Values, area_of
-from pinprick.models.layout import in_channels_last
 
 BATCH = 64
 """Rows of a dense pass: always as many, so that a row's bits do not depend on how many candidates there are."""
@@ -60,7 +60,7 @@ def rest(graph: Graph, done: Sequence[str]) -> tuple[fx.GraphModule, list[str]]:
     module.delete_all_unused_submodules()
     module.recompile()
     module.eval()
-    return in_channels_last(module), crossing
+    return convert_conv2d_weight_memory_format(module, torch.channels_last), crossing
 
 
 class _Wide(nn.Module):
